@@ -40,6 +40,12 @@ static void put_time(struct buf *b, const Google__Protobuf__Timestamp *m)
 	buf_char(b, '\t');
 }
 
+static bool is_before(const Google__Protobuf__Timestamp *a, const Google__Protobuf__Timestamp *b)
+{
+	return timestamp_cmp((struct timestamp){ a->seconds, a->nanos },
+			     (struct timestamp){ b->seconds, b->nanos }) < 0;
+}
+
 static void put_gap(struct buf *b, const char *node, const Tycho__V1__Gap *g)
 {
 	/* A clock set back loses nothing. */
@@ -79,6 +85,36 @@ static void put_before(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 				    : STR("?\tit keeps no history beyond its memory\n"));
 }
 
+/* What of the record is in the range; all of it where nothing is. */
+static void put_extent(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
+		       const struct history_range *range)
+{
+	Google__Protobuf__Timestamp times[2], *since, *until;
+	const Google__Protobuf__Timestamp *from = n->oldest, *to = n->newest;
+
+	history_set_range(range, times, &since, &until);
+	if (since && from && is_before(from, since))
+		from = since;
+	if (until && to && is_before(until, to))
+		to = until;
+	bool is_apart = from && to && is_before(to, from);
+	put_time(b, is_apart ? n->oldest : from);
+	put_time(b, is_apart ? n->newest : to);
+}
+
+static void put_records(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
+			const struct history_range *range)
+{
+	if (n->counted)
+		buf_grouped(b, n->range_records);
+	else if (n->oldest && !n->records) /* the counts are not for who asks */
+		buf_char(b, '-');
+	else if (n->oldest && (range->has_since || range->has_until)) /* it does not know how */
+		buf_char(b, '?');
+	else
+		buf_grouped(b, n->records);
+}
+
 static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 		     const struct history_range *range)
 {
@@ -90,12 +126,8 @@ static void put_node(struct buf *b, const Tycho__V1__GetCoverageResponse *n,
 		return;
 	}
 	buf_str_put(b, n->oldest ? STR("\tcovered\t") : STR("\tempty\t"));
-	put_time(b, n->oldest);
-	put_time(b, n->newest);
-	if (n->oldest && !n->records) /* the counts are not for who asks */
-		buf_char(b, '-');
-	else
-		buf_grouped(b, n->records);
+	put_extent(b, n, range);
+	put_records(b, n, range);
 	buf_str_put(b, n->has_store ? STR("\tstore") : STR("\tmemory only"));
 	if (n->bytes)
 		buf_printf(b, ", %.1f MiB", (double)n->bytes / (double)(1 << 20));
@@ -139,8 +171,10 @@ static enum err_code coverage(struct cli *cli, struct err *e)
 	struct history_range range = { 0 };
 	bool json = strcmp(flags_text(cli->flags, "output"), "json") == 0;
 
-	if (history_read_range(cli, &range, e) != ERR_OK ||
-	    history_ask(cli->settings, &range, &h, e) != ERR_OK ||
+	if (history_read_range(cli, &range, e) != ERR_OK)
+		return e->code;
+	if (history_ask(cli->settings, &range, range.has_since || range.has_until, &h, e) !=
+		    ERR_OK ||
 	    (json ? put_json(&out, &h, e) : put_table(&out, &h, &range, e)) != ERR_OK)
 		return e->code;
 	return cli_write(buf_str(&out), e);
@@ -151,13 +185,15 @@ static const struct flag_set *const sets[] = { &coverage_flags };
 const struct command coverage_command = {
 	.name = "coverage",
 	.help = "Show since when there is a record, and what is missing from it",
-	.details = "Asks an observer, or every node behind a relay, how far its record reaches "
-		   "back and where it has gaps: while no observer ran, where the kernel or the "
-		   "store lost flows, and how many. Without --since and --until, all of it.\n"
-		   "\n"
-		   "A row is what is covered, what is missing and why, a note (a clock that was "
-		   "set back, which lost nothing), or a node whose record is empty or unknown: it "
-		   "could not be asked.",
+	.details =
+		"Asks an observer, or every node behind a relay, how far its record reaches "
+		"back and where it has gaps: while no observer ran, where the kernel or the "
+		"store lost flows, and how many. Without --since and --until, all of it; else the "
+		"records are those of the range.\n"
+		"\n"
+		"A row is what is covered, what is missing and why, a note (a clock that was "
+		"set back, which lost nothing), or a node whose record is empty or unknown: it "
+		"could not be asked.",
 	.examples = "  # Can the last day be trusted to be whole?\n"
 		    "  tycho coverage --since 24h",
 	.sets = sets,

@@ -123,13 +123,15 @@ void history_set_range(const struct history_range *range, Google__Protobuf__Time
 static const char method[] = "/tycho.v1.History/GetCoverage";
 enum { REQUEST_BYTES = 128 };
 
-static struct str pack_request(const struct history_range *range, uint8_t bytes[REQUEST_BYTES])
+static struct str pack_request(const struct history_range *range, bool counts,
+			       uint8_t bytes[REQUEST_BYTES])
 {
 	Tycho__V1__GetCoverageRequest request;
 	Google__Protobuf__Timestamp times[2];
 
 	tycho__v1__get_coverage_request__init(&request);
 	history_set_range(range, times, &request.since, &request.until);
+	request.count = counts;
 	return str_n(bytes, tycho__v1__get_coverage_request__pack(&request, bytes));
 }
 
@@ -142,14 +144,15 @@ static void finish(struct history *h, struct history *ret)
 	*h = (struct history){ 0 };
 }
 
-enum err_code history_ask(const struct settings *s, const struct history_range *range,
+enum err_code history_ask(const struct settings *s, const struct history_range *range, bool counts,
 			  struct history *ret, struct err *e)
 {
 	uint8_t bytes[REQUEST_BYTES];
 	AUTO_HISTORY struct history h = { .wire = buf_init(WIRE_MAX_BYTES) };
 	const struct stream_handler handler = { .on_message = on_message, .ctx = &h };
 
-	enum err_code code = connection_stream(s, method, pack_request(range, bytes), &handler, e);
+	enum err_code code =
+		connection_stream(s, method, pack_request(range, counts, bytes), &handler, e);
 	if (code == ERR_OK)
 		finish(&h, ret);
 	return code;
@@ -167,7 +170,7 @@ enum err_code history_ask_over(const struct connection *c, const struct settings
 	struct str message;
 
 	enum err_code code =
-		rpc_stream_open(c->channel, method, pack_request(range, bytes), &stream, e);
+		rpc_stream_open(c->channel, method, pack_request(range, false, bytes), &stream, e);
 	while (code == ERR_OK) {
 		const struct mono_ns now = mono_now();
 		code = rpc_stream_next(stream, end.v > now.v ? end.v - now.v : 1, &message, e);
@@ -338,7 +341,7 @@ bool history_put_remark(struct buf *b, const struct settings *s, const struct hi
 
 	/* What is still to come can be neither recorded nor missing. */
 	past.has_until = past.has_until && timestamp_cmp(past.until, timestamp_of(wall_now())) <= 0;
-	enum err_code code = history_ask(s, &past, &h, &e);
+	enum err_code code = history_ask(s, &past, false, &h, &e);
 
 	if (code == ERR_OK)
 		history_put_remarks(b, &h, &past, of);

@@ -45,9 +45,9 @@ struct history {
 #define AUTO_HISTORY __attribute__((cleanup(history_done)))
 void history_done(struct history *h);
 
-/* Asks the server of the settings. ERR_UNSUPPORTED: it knows no history (Hubble's). */
+/* Asks the server of the settings; @counts: how many records are of the range, too. ERR_UNSUPPORTED: it knows no history (Hubble's). */
 MUST_CHECK enum err_code history_ask(const struct settings *s, const struct history_range *range,
-				     struct history *ret, struct err *e);
+				     bool counts, struct history *ret, struct err *e);
 /* The same over a connection that is there, within --request-timeout. */
 MUST_CHECK enum err_code history_ask_over(const struct connection *c, const struct settings *s,
 					  const struct history_range *range, struct history *ret,

@@ -32,6 +32,8 @@ enum {
 	COVERAGE_RECORDS = 7, /* of GetCoverageResponse … */
 	COVERAGE_BYTES = 8,
 	COVERAGE_EDGES = 9,
+	COVERAGE_COUNTED = 15,
+	COVERAGE_RANGE_RECORDS = 16,
 };
 #define REJOIN_NS (500 * NS_PER_MS)
 
@@ -262,7 +264,8 @@ static bool send_uncounted(struct pass *p, struct rpc_call *call, struct str mes
 	buf_reset(&p->message);
 	while (wire_next(&fields, &f))
 		if (f.number != COVERAGE_RECORDS && f.number != COVERAGE_BYTES &&
-		    f.number != COVERAGE_EDGES)
+		    f.number != COVERAGE_EDGES && f.number != COVERAGE_COUNTED &&
+		    f.number != COVERAGE_RANGE_RECORDS)
 			buf_str_put(&p->message, f.raw);
 	if (fields.bad || p->message.failed)
 		return true; /* nothing that one could read */

@@ -69,3 +69,36 @@ enum err_code store_held(struct store_reader *r, uint64_t from, uint64_t to, uin
 		*ret_held = held;
 	return code;
 }
+
+enum err_code store_count(struct store_reader *r, struct wall_ns since, struct wall_ns until,
+			  uint64_t *ret_records,
+			  void (*partly)(void *ctx, uint64_t from, uint64_t to), void *ctx,
+			  struct err *e)
+{
+	uint64_t records = 0;
+	bool any;
+	enum err_code code = reader_ready(r, &any, e);
+
+	if (code != ERR_OK)
+		return code;
+	sqlite3_stmt *st =
+		!any ? NULL
+		     : DB_ASK(&r->db, "SELECT first_seq, last_seq, count, untimed, from_ns, to_ns"
+				      " FROM segment WHERE damaged = 0 ORDER BY first_seq");
+	while (any && db_next(&r->db, st)) {
+		uint64_t count = column_u64(st, 2), untimed = column_u64(st, 3);
+		uint64_t from = column_u64(st, 4), to = column_u64(st, 5);
+		bool is_outside = to < since.v || from > until.v;
+		if (untimed == count || (from >= since.v && to <= until.v))
+			records += count;
+		else if (is_outside)
+			records += untimed;
+		else
+			partly(ctx, column_u64(st, 0), column_u64(st, 1) + 1);
+	}
+	if (any)
+		code = reader_ended(r, "count records", e);
+	if (code == ERR_OK)
+		*ret_records = records;
+	return code;
+}

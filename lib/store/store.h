@@ -201,6 +201,14 @@ uint64_t store_scan_at(const struct store_scan *sc);
 MUST_CHECK enum err_code store_held(struct store_reader *r, uint64_t from, uint64_t to,
 				    uint64_t *ret_held, struct err *e);
 
+/* How many records of a range of time, inclusive, there are in segments that lie within it, or outside
+ * but for records without a time. Of a segment across its edges, @partly is told the numbers [from,
+ * to): to be scanned. */
+MUST_CHECK enum err_code store_count(struct store_reader *r, struct wall_ns since,
+				     struct wall_ns until, uint64_t *ret_records,
+				     void (*partly)(void *ctx, uint64_t from, uint64_t to),
+				     void *ctx, struct err *e);
+
 /* What is covered: from when on, and the gaps that touch the range, by start. @each's strings are
  * borrowed for the call. */
 MUST_CHECK enum err_code store_gaps(struct store_reader *r, struct wall_ns since,

@@ -3,6 +3,7 @@
 #include "access/gate.h"
 #include "evidence/checkpoint.h"
 #include "observer/api/inside.h"
+#include "observer/api/range_count.h"
 #include "tycho/v1/history.pb-c.h"
 
 /* An answer must fit a client's 4 MiB; a gap has some 100 bytes. */
@@ -151,15 +152,45 @@ static enum err_code look(struct api *a, const struct store_range *range, struct
 	return store_gaps(past_reader(a->past), range->since, range->until, take_gap, c, e);
 }
 
-static void answer(struct api *a, struct rpc_call *call, const struct store_range *range)
+struct stream {
+	struct api *api;
+	struct store_range range;
+	bool counts;
+	struct range_count count;
+};
+
+static void done(void *state)
+{
+	struct stream *s = state;
+
+	range_count_done(&s->count);
+	free(s);
+}
+
+static void send(struct rpc_call *call, const ProtobufCMessage *m)
+{
+	size_t bytes = protobuf_c_message_get_packed_size(m);
+	uint8_t *room = rpc_call_reserve(call, bytes); /* the first message: there is some */
+
+	if (!room) {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer of %zu bytes",
+			     bytes);
+		return;
+	}
+	rpc_call_commit(call, protobuf_c_message_pack(m, room));
+	rpc_call_end(call, RPC_OK, "%s", "");
+}
+
+static void answer(const struct stream *s, struct rpc_call *call)
 {
 	__attribute__((cleanup(coverage_done))) struct coverage c = { 0 };
+	struct api *a = s->api;
 	/* of all namespaces: for who may see all */
 	const bool sees_counts = !gate_rights(call);
 	struct wall_ns oldest, newest, edges_oldest;
 	struct err e;
 
-	if (look(a, range, &c, &oldest, &newest, &edges_oldest, &e) != ERR_OK) {
+	if (look(a, &s->range, &c, &oldest, &newest, &edges_oldest, &e) != ERR_OK) {
 		rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
 		return;
 	}
@@ -194,20 +225,58 @@ static void answer(struct api *a, struct rpc_call *call, const struct store_rang
 	} else {
 		m.records = sees_counts ? flow_log_counts(a->log).held : 0;
 	}
-	api_reply(a, call, &m.base);
+	m.counted = s->counts;
+	m.range_records = s->count.records;
+	send(call, &m.base);
 }
+
+static enum rpc_fill fill(struct rpc_call *call, void *state)
+{
+	struct stream *s = state;
+	bool more = false;
+	struct err e;
+
+	if (s->counts && range_count_go_on(&s->count, s->api->batch, &more, &e) != ERR_OK) {
+		rpc_call_end(call, RPC_INTERNAL, "the store cannot be read: %s", e.msg);
+		return RPC_ENDED;
+	}
+	if (more)
+		return RPC_MORE;
+	answer(s, call);
+	return RPC_ENDED;
+}
+
+static const struct rpc_stream_ops ops = { fill, done };
 
 void api_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 {
 	ProtobufCMessage *m =
 		rpc_request_unpack(call, request, &tycho__v1__get_coverage_request__descriptor);
 	const Tycho__V1__GetCoverageRequest *in = (const Tycho__V1__GetCoverageRequest *)m;
-	struct store_range range = { .until = { UINT64_MAX } };
+	struct stream *s = m ? calloc(1, sizeof *s) : NULL;
+	struct err e;
 
 	if (!m)
 		return;
-	if (rpc_request_time(call, in->since, &range.since) &&
-	    rpc_request_time(call, in->until, &range.until))
-		answer(ctx, call, &range);
+	bool is_range = false;
+	if (s) {
+		*s = (struct stream){ .api = ctx, .range = { .until = { UINT64_MAX } } };
+		s->counts = in->count && !gate_rights(call);
+		is_range = rpc_request_time(call, in->since, &s->range.since) &&
+			   rpc_request_time(call, in->until, &s->range.until);
+	} else {
+		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for an answer");
+	}
 	protobuf_c_message_free_unpacked(m, NULL);
+	if (is_range && s->counts &&
+	    range_count_init(&s->count, s->api->log, s->api->past, s->range.since, s->range.until,
+			     &e) != ERR_OK) {
+		rpc_call_end(call, e.code == ERR_NOMEM ? RPC_RESOURCE_EXHAUSTED : RPC_INTERNAL,
+			     "the store cannot be read: %s", e.msg);
+		is_range = false;
+	}
+	if (is_range)
+		rpc_call_stream(call, &ops, s);
+	else if (s)
+		done(s);
 }

@@ -24,14 +24,18 @@ enum {
 	COVERAGE_GAPS = 5,
 	COVERAGE_RECORDS = 7,
 	COVERAGE_ARCHIVED = 14,
+	COVERAGE_COUNTED = 15,
+	COVERAGE_RANGE_RECORDS = 16,
 };
 
 struct range {
 	struct wall_ns since, until;
+	bool counts;
 };
 
 struct coverage {
 	struct query *query;
+	const struct range *range;
 	struct held held;
 	size_t at; /* the node of @held whose turn is next */
 	/* the node whose gaps come */
@@ -94,9 +98,13 @@ static enum err_code say(struct coverage *c, const char *name, const struct held
 	}
 	wire_put_u64(&b, COVERAGE_HAS_STORE, 1);
 	buf_str_put(&b, gaps);
-	if (n && !query_rights(c->query)) /* of all namespaces: for who may see all */
+	bool sees_counts = !query_rights(c->query); /* of all namespaces: for who may see all */
+	if (n && sees_counts)
 		wire_put_u64(&b, COVERAGE_RECORDS, n->rows);
 	wire_put_u64(&b, COVERAGE_ARCHIVED, 1);
+	wire_put_u64(&b, COVERAGE_COUNTED, c->range->counts && sees_counts);
+	if (n && c->range->counts && sees_counts)
+		wire_put_u64(&b, COVERAGE_RANGE_RECORDS, n->in_range);
 	return b.failed ? err_set(e, ERR_NOMEM, "no memory for an answer")
 			: query_say(c->query, buf_str(&b), e);
 }
@@ -189,7 +197,7 @@ static enum err_code tell(struct coverage *c, const struct range *range, struct 
 		   "FROM " CLICKHOUSE_GAPS " WHERE to_ns >= %llu AND from_ns <= %llu "
 		   "ORDER BY node, entry FORMAT RowBinary",
 		   (unsigned long long)range->since.v, (unsigned long long)range->until.v);
-	enum err_code code = held_ask(c->query, &c->held, e);
+	enum err_code code = held_ask(c->query, range->since, range->until, &c->held, e);
 	if (code == ERR_OK)
 		code = query_ask(c->query, buf_str(&sql), take_gap, c, e);
 	if (code == ERR_OK && c->fault.code != ERR_OK) {
@@ -209,6 +217,7 @@ static enum err_code run(struct query *q, void *work, struct err *e)
 	if (!c)
 		return err_set(e, ERR_NOMEM, "no memory for an answer");
 	c->query = q;
+	c->range = work;
 	c->message = buf_init(ANSWER_MAX_BYTES);
 	enum err_code code = tell(c, work, e);
 	buf_done(&c->message);
@@ -227,7 +236,7 @@ void archive_get_coverage(struct rpc_call *call, struct str request, void *ctx)
 		return;
 	AUTO(own_free) struct range *range = calloc(1, sizeof *range);
 	if (range)
-		range->until.v = UINT64_MAX;
+		*range = (struct range){ .until = { UINT64_MAX }, .counts = in->count };
 	if (!range)
 		rpc_call_end(call, RPC_RESOURCE_EXHAUSTED, "no memory for a query");
 	else if (rpc_request_time(call, in->since, &range->since) &&

@@ -1,5 +1,6 @@
 #include "relay/archive/held.h"
 
+#include "base/buf.h"
 #include "clickhouse/schema.h"
 #include "relay/archive/inside.h"
 #include "relay/archive/query.h"
@@ -28,6 +29,7 @@ static bool take_node(void *ctx, struct rowbinary_reader *r)
 
 	n.rows = rowbinary_u64(r);
 	n.flows = rowbinary_u64(r);
+	n.in_range = rowbinary_u64(r);
 	if (!rowbinary_is_well(r))
 		return true;
 	if (h->count == h->cap) {
@@ -48,17 +50,21 @@ static bool take_node(void *ctx, struct rowbinary_reader *r)
 	return !t->failed;
 }
 
-enum err_code held_ask(struct query *q, struct held *ret, struct err *e)
+enum err_code held_ask(struct query *q, struct wall_ns since, struct wall_ns until,
+		       struct held *ret, struct err *e)
 {
+	char text[512];
+	struct buf sql = buf_fixed(text, sizeof text);
 	AUTO_HELD struct held h = { 0 };
 	struct taking t = { .held = &h };
 
-	enum err_code code = query_ask(
-		q,
-		STR("SELECT node, minIf(time_ns, time_ns > 0), max(time_ns), toUInt64(count()), "
-		    "toUInt64(countIf(kind = '" CLICKHOUSE_KIND_FLOW "')) FROM " CLICKHOUSE_FLOWS
-		    " GROUP BY node ORDER BY node FORMAT RowBinary"),
-		take_node, &t, e);
+	buf_printf(&sql,
+		   "SELECT node, minIf(time_ns, time_ns > 0), max(time_ns), toUInt64(count()), "
+		   "toUInt64(countIf(kind = '" CLICKHOUSE_KIND_FLOW "')), "
+		   "toUInt64(countIf(time_ns = 0 OR (time_ns >= %llu AND time_ns <= %llu))) "
+		   "FROM " CLICKHOUSE_FLOWS " GROUP BY node ORDER BY node FORMAT RowBinary",
+		   (unsigned long long)since.v, (unsigned long long)until.v);
+	enum err_code code = query_ask(q, buf_str(&sql), take_node, &t, e);
 	if (code == ERR_OK && t.failed)
 		code = err_set(e, ERR_NOMEM, "more nodes than there is memory for");
 	if (code != ERR_OK)

@@ -91,7 +91,8 @@ static enum err_code run_status(struct query *q, void *work, struct err *e)
 		   "SELECT toUInt64(count()) FROM " CLICKHOUSE_FLOWS
 		   " WHERE time_ns >= %llu AND kind = '" CLICKHOUSE_KIND_FLOW "' FORMAT RowBinary",
 		   (unsigned long long)recent_from());
-	enum err_code code = held_ask(q, &held, e);
+	enum err_code code =
+		held_ask(q, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX }, &held, e);
 	if (code == ERR_OK)
 		code = query_ask(q, buf_str(&sql), take_number, &recent, e);
 	if (code != ERR_OK)
@@ -149,7 +150,7 @@ static enum err_code run_filtered(struct query *q, void *work, struct err *e)
 	c->recent_from = recent_from();
 	enum err_code code = scan_run(q, &scan, e);
 	if (code == ERR_OK)
-		code = held_ask(q, &held, e);
+		code = held_ask(q, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX }, &held, e);
 	return code == ERR_OK ? say_status(q, c->flows, c->recent, &held, e) : code;
 }
 
@@ -185,7 +186,8 @@ static enum err_code run_nodes(struct query *q, void *work, struct err *e)
 	const bool sees_counts = !query_rights(q); /* of all namespaces: for who may see all */
 
 	(void)work;
-	enum err_code code = held_ask(q, &held, e);
+	enum err_code code =
+		held_ask(q, (struct wall_ns){ 0 }, (struct wall_ns){ UINT64_MAX }, &held, e);
 	if (code != ERR_OK)
 		return code;
 	for (size_t i = 0; i < held.count; i++) {

@@ -244,6 +244,42 @@ def test_coverage_prints_what_is_covered_and_what_is_not():
             assert (p.stdout, p.stderr) == ('', '--until 1h is before --since 5m\n')
 
 
+def row_of(ob, *words):
+    """Of the only node: the columns FROM, TO and RECORDS."""
+    p = tycho('coverage', *words, '--server', ob.tcp, check=0)
+    [row] = [line.split()[2:5] for line in p.stdout.splitlines() if line.split()[1] == 'covered']
+    return row
+
+
+# Two segments are cut by most of these; the observer's own start is a record of today.
+@pytest.mark.parametrize('since, until', [(10, 20), (0, TOTAL - 1), (700, 701), (1500, 1500), (TOTAL - 300, TOTAL - 2), (-60, 5)])
+def test_coverage_counts_the_records_of_a_range(history, since, until):
+    ob, client = history
+    inside = [max(since, 0), min(until, TOTAL - 1)]
+    answer = coverage(client, since=at(since), until=at(until), count=True)
+    assert (answer.counted, answer.range_records) == (True, inside[1] - inside[0] + 1) and answer.records >= TOTAL
+    assert row_of(ob, '--since', stamp(since), '--until', stamp(until)) == [
+        stamp(inside[0]), stamp(inside[1]), '{:,}'.format(inside[1] - inside[0] + 1)]
+
+
+def test_coverage_counts_up_to_now_from_the_begin_and_nothing(history):
+    ob, client = history
+    assert row_of(ob, '--since', stamp(TOTAL - 5))[2] == '6'  # the observer's start is later
+    assert row_of(ob, '--until', stamp(4))[1:] == [stamp(4), '5']
+    assert row_of(ob, '--since', stamp(TOTAL + 10), '--until', stamp(TOTAL + 20))[2] == '0'
+    assert row_of(ob)[2] == '{:,}'.format(coverage(client).records)
+    assert not coverage(client, since=at(10)).counted  # whom nobody asked
+
+
+def test_without_a_store_the_log_is_counted():
+    with Observer('--store', 'off', '--ring-capacity', '127') as ob, ob.client() as client:
+        ob.feed([flow(i) for i in range(500)])
+        ob.wait_seen(500)
+        for since, until, want in (400, 450, 51), (0, 380, 8), (0, 10, 0):
+            answer = coverage(client, since=at(since), until=at(until), count=True)
+            assert (answer.counted, answer.range_records, answer.records) == (True, want, 127)
+
+
 def test_the_map_of_a_range_goes_back_further_than_flows_are_kept():
     with Observer('--retention-edges', '9999d', lines=[flow(i) for i in range(5)]) as ob:
         ob.wait_seen(5)

@@ -347,6 +347,8 @@ def test_coverage_says_what_is_missing_of_each_node(house):
             ('KERNEL_LOST', 12, '', ''), ('NOT_SHIPPED', 4, '', 'it was away'), ('OBSERVER_DOWN', 0, 'c', '')]
         later = list(c.call('tycho.v1.History', 'GetCoverage', since={'seconds': BASE_S + 4}))
         assert [(n.node_name, len(n.gaps)) for n in later] == [('a', 1)]
+        counted = list(c.call('tycho.v1.History', 'GetCoverage', since={'seconds': BASE_S + 4}, until={'seconds': BASE_S + 7}, count=True))
+        assert [(n.node_name, n.counted, n.range_records, n.records) for n in counted] == [('a', True, 5, 14)]  # rows, one of them there twice
         p = tycho('observe', '--server', archive.address, '--since', stamp(0), '--until', stamp(9), check=0)
         assert 'incomplete: a: %s to %s: events were lost before the observer had them (12 lost)\n' % (stamp(1), stamp(2)) in p.stderr
         assert 'the node had to delete it before ClickHouse had it (4 lost): it was away\n' in p.stderr

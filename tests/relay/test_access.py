@@ -9,7 +9,7 @@ import pytest
 import wire
 from cluster import CONNECTED, Impostor, Node, Relay, cluster, nodes_of, of, over, response, split
 from daemon import until
-from observer import BASE_S, tycho
+from observer import BASE_S, stamp, tycho
 from test_tls import Authority
 
 SHOP, OPS = 'a token for the shop', 'a token for operators'
@@ -277,5 +277,7 @@ def test_counts_that_are_not_told_are_not_printed_as_none(guarded, rules):
 
     until(lambda: all(row[4] == '10' for row in rows('all', OPS, 'coverage')))  # nine flows, and that the agent started
     assert [row[:2] + row[4:] for row in rows('mine', SHOP, 'coverage')] == [['a', 'covered', '-', 'store'], ['b', 'covered', '-', 'store']]
+    assert [row[4] for row in rows('mine', SHOP, 'coverage', '--since', stamp(1))] == ['-', '-']
+    assert [row[4] for row in rows('all', OPS, 'coverage', '--since', stamp(1))] == ['9', '9']
     assert [(row[3] == 'N/A', row[4]) for row in rows('mine', SHOP, 'list', 'nodes')] == [(True, 'N/A')] * 2
     assert [(row[3] == 'N/A', row[4]) for row in rows('all', OPS, 'list', 'nodes')] == [(False, '10/65535')] * 2

@@ -265,6 +265,12 @@ def test_the_command_shows_the_coverage_of_every_node(with_stores):
     assert got == [('a', True), ('b', True)]
 
 
+def test_the_command_counts_what_every_node_has_of_a_range(with_stores):
+    p = tycho('--server', with_stores.address, 'coverage', '--since', stamp(10), '--until', stamp(19), check=0)
+    rows = [line.split() for line in p.stdout.splitlines()[1:]]
+    assert [[r[0], r[4]] for r in rows if r[1] == 'covered'] == [['a', '10'], ['b', '10']]
+
+
 def test_the_status_sums_up_what_the_nodes_keep(with_stores):
     lines = tycho('--server', with_stores.address, 'status', check=0).stdout.splitlines()
     assert lines[4].startswith('History: 2/2 nodes, 1,') and lines[5] == 'Retention: 7d, 10.0 GiB', lines
