@@ -180,12 +180,16 @@ function lines_of(edges: Edge[], by_card: string[], nodes: Map<string, Node>): L
 		nodes.get(key)!.ports = [...ports].sort(by_use).map(([port]) => port);
 	return [...pairs.entries()].flatMap(([pair, list]) => {
 		const to = nodes.get(by_card[list[0]!.to]!)!;
-		const has_row = new Set(to.card ? to.ports.slice(0, PORTS_SHOWN) : []);
+		if (!to.card || (list.length === 1 && to.ports.length <= PORTS_SHOWN))
+			return lines_between(pair, to.card ? port_text(list[0]!) : NO_ROW, list, by_card);
+		const has_row = new Set(to.ports.slice(0, PORTS_SHOWN));
 		const rows = new Map<string, Edge[]>();
 		for (const edge of list) {
 			const port = port_text(edge);
 			const row = has_row.has(port) ? port : NO_ROW;
-			rows.set(row, [...(rows.get(row) ?? []), edge]);
+			const others = rows.get(row);
+			if (others) others.push(edge);
+			else rows.set(row, [edge]);
 		}
 		return [...rows].flatMap(([row, edges]) => lines_between(pair, row, edges, by_card));
 	});
