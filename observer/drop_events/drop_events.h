@@ -15,7 +15,7 @@
 #define TYCHO_OBSERVER_DROP_EVENTS_H
 
 #include "observer/drop_events/wanted.h"
-#include "observer/kubernetes/kubeconfig.h"
+#include "kube/kubeconfig.h"
 #include "observer/log/log.h"
 
 struct drop_events;

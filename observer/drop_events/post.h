@@ -19,7 +19,7 @@
 #define TYCHO_OBSERVER_DROP_EVENTS_POST_H
 
 #include "observer/drop_events/limiter.h"
-#include "observer/kubernetes/client.h"
+#include "kube/client.h"
 
 enum { DROP_POST_TRIES = 4, DROP_POST_TIMEOUT_MS = 30000, DROP_POST_FDS = 2 };
 

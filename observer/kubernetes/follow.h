@@ -15,7 +15,7 @@
 #ifndef TYCHO_OBSERVER_KUBERNETES_FOLLOW_H
 #define TYCHO_OBSERVER_KUBERNETES_FOLLOW_H
 
-#include "observer/kubernetes/client.h"
+#include "kube/client.h"
 #include "observer/kubernetes/split.h"
 #include "observer/kubernetes/world.h"
 

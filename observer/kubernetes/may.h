@@ -7,7 +7,7 @@
 #ifndef TYCHO_OBSERVER_KUBERNETES_MAY_H
 #define TYCHO_OBSERVER_KUBERNETES_MAY_H
 
-#include "observer/kubernetes/client.h"
+#include "kube/client.h"
 
 /* To do @verb ("create") to @resource ("events") of @group ("": core) in every namespace. ERR_OK:
  * *@ret_may says whether. ERR_UNAVAILABLE: it was not answered, @e says why; errors of

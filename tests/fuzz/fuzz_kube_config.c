@@ -1,7 +1,7 @@
 /* Any text as a kubeconfig: read or refused, and what is read has a server. */
 #include <stdint.h>
 
-#include "observer/kubernetes/kubeconfig.h"
+#include "kube/kubeconfig.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

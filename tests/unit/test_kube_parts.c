@@ -1,4 +1,4 @@
-/* observer/kubernetes: lists taken apart, kubeconfigs read. */
+/* observer/kubernetes: lists taken apart. lib/kube: kubeconfigs read. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -6,8 +6,9 @@
 #include <stdio.h>
 
 #include <cmocka.h>
+#include <curl/curl.h>
 
-#include "observer/kubernetes/kubeconfig.h"
+#include "kube/kubeconfig.h"
 #include "observer/kubernetes/split.h"
 
 /* ---- lists */
@@ -191,8 +192,6 @@ static void what_is_not_supported_is_refused_with_a_sentence(void **state)
 		{ "", "auth-provider: {name: gcp}", "user 'u': auth-provider" },
 		{ "", "username: a, password: b", "user 'u': username" },
 		{ "", "as: root", "user 'u': as: " },
-		{ ", proxy-url: 'http://p'", "", "cluster 'k': proxy-url" },
-		{ ", tls-server-name: x", "", "cluster 'k': tls-server-name" },
 	};
 
 	(void)state;
@@ -203,6 +202,50 @@ static void what_is_not_supported_is_refused_with_a_sentence(void **state)
 				 ERR_UNSUPPORTED);
 		if (!str_has_prefix(str_of(e.msg), str_of(cases[i].says)))
 			fail_msg("%s", e.msg);
+	}
+}
+
+static void a_name_for_tls_becomes_the_servers(void **state)
+{
+	static const struct {
+		const char *server, *name, *url, *to;
+	} cases[] = {
+		{ "https://192.0.2.1:6443", "api.test", "https://api.test:6443",
+		  "::192.0.2.1:6443" },
+		{ "https://[2001:db8::1]/k8s/c/", "api.test", "https://api.test:443/k8s/c",
+		  "::[2001:db8::1]:443" },
+		{ "https://[2001:db8::1]:8443", "2001:db8::2", "https://[2001:db8::2]:8443",
+		  "::[2001:db8::1]:8443" },
+		{ "https://lb.test/", "api.test", "https://api.test:443", "::lb.test:443" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char text[1024];
+		AUTO(kube_config_free) struct kube_config *c = NULL;
+		(void)snprintf(text, sizeof text,
+			       CONTEXTS "clusters: [{name: k, cluster: {server: '%s', "
+					"tls-server-name: '%s', proxy-url: 'http://p:1'}}]\n"
+					"users: [{name: u, user: {}}]\n",
+			       cases[i].server, cases[i].name);
+		assert_int_equal(kube_config_parse(str_of(text), "/", NULL, &c, NULL), ERR_OK);
+		assert_string_equal(c->server, cases[i].url);
+		assert_string_equal(c->connect_to->data, cases[i].to);
+		assert_string_equal(c->proxy, "http://p:1");
+		assert_false(c->proxy_from_environment); /* a service's */
+	}
+}
+
+static void a_name_for_tls_that_is_none_is_refused(void **state)
+{
+	static const char *const bad[] = { "a/b", "a@b", "a b", "a?b" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		struct kube_config *none = NULL;
+		char more[64];
+		(void)snprintf(more, sizeof more, ", tls-server-name: '%s'", bad[i]);
+		assert_int_equal(read_config(more, "", NULL, &none, NULL), ERR_INVALID);
 	}
 }
 
@@ -235,6 +278,8 @@ int main(void)
 			certificates_and_tokens_are_read_and_files_are_found_beside_the_file),
 		cmocka_unit_test(another_context_can_be_named),
 		cmocka_unit_test(what_is_not_supported_is_refused_with_a_sentence),
+		cmocka_unit_test(a_name_for_tls_becomes_the_servers),
+		cmocka_unit_test(a_name_for_tls_that_is_none_is_refused),
 		cmocka_unit_test(bad_values_are_refused),
 	};
 

@@ -18,7 +18,7 @@
 
 #include "base/buf.h"
 #include "metrics/https.h"
-#include "observer/kubernetes/kubeconfig.h"
+#include "kube/kubeconfig.h"
 #include "rpc/rpc.h"
 #include "rpc/tls.h"
 

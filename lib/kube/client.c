@@ -1,9 +1,8 @@
-#include "observer/kubernetes/client.h"
+#include "kube/client.h"
 
 #include <jansson.h>
 
 #include "base/watch.h"
-#include "config.h"
 
 enum { TOKEN_MAX = 64 << 10, ALIVE_S = 30, RETRY_AFTER_MAX_S = 60 };
 #define PAUSE_MAX_NS (30 * NS_PER_S)
@@ -19,8 +18,13 @@ static bool set_credentials(CURL *c, const struct kube_config *k)
 {
 	bool ok = true;
 
+	if (k->proxy || !k->proxy_from_environment)
+		ok = curl_easy_setopt(c, CURLOPT_PROXY, k->proxy ? k->proxy : "") == CURLE_OK &&
+		     curl_easy_setopt(c, CURLOPT_NOPROXY, k->proxy ? "" : "*") == CURLE_OK;
+	if (k->connect_to)
+		ok = ok && curl_easy_setopt(c, CURLOPT_CONNECT_TO, k->connect_to) == CURLE_OK;
 	if (k->insecure)
-		ok = curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
+		ok = ok && curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L) == CURLE_OK &&
 		     curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK;
 	if (k->ca_pem)
 		ok = ok && set_blob(c, CURLOPT_CAINFO_BLOB, k->ca_pem);
@@ -41,10 +45,8 @@ static bool set_credentials(CURL *c, const struct kube_config *k)
 static bool set_options(CURL *c, char *why)
 {
 	return curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_USERAGENT, "tycho-observer/" TYCHO_VERSION) ==
-		       CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_USERAGENT, KUBE_USER_AGENT) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
-	       curl_easy_setopt(c, CURLOPT_NOPROXY, "*") == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)KUBE_CONNECT_MS) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
@@ -108,6 +110,70 @@ enum err_code kube_client_headers(CURL *c, const struct kube_config *config,
 	return ERR_OK;
 }
 
+static size_t take_bytes(char *p, size_t size, size_t n, void *ctx)
+{
+	struct buf *to = ctx;
+
+	buf_put(to, p, size * n);
+	return to->failed ? 0 : size * n; /* curl then ends with CURLE_WRITE_ERROR */
+}
+
+/* *@ret_status: 0 where there was no answer. */
+static enum err_code get(CURL *c, const char *url, struct buf *answer, long *ret_status,
+			 const char *why, struct err *e)
+{
+	if (curl_easy_setopt(c, CURLOPT_URL, url) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_bytes) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)answer) != CURLE_OK ||
+	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 2L * KUBE_CONNECT_MS) != CURLE_OK)
+		return err_set(e, ERR_NOMEM, "a request");
+	CURLcode done = curl_easy_perform(c);
+	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, ret_status);
+	if (answer->failed)
+		return err_set(e, ERR_NOMEM, "the answer is larger than %zu bytes", answer->max);
+	if (done != CURLE_OK)
+		return err_set(e, ERR_UNAVAILABLE, "%s", *why ? why : curl_easy_strerror(done));
+	return ERR_OK;
+}
+
+enum err_code kube_client_get(CURL *c, const char *why, const struct kube_config *config,
+			      const char *path, size_t max, json_t **ret, struct err *e)
+{
+	AUTO_BUF struct buf url = buf_init(8192), answer = buf_init(max);
+	struct curl_slist *headers = NULL;
+	char said[KUBE_WHY_BYTES];
+	long status = 0;
+
+	buf_str_put(&url, str_of(config->server));
+	buf_str_put(&url, str_of(path));
+	enum err_code code = url.failed ? err_set(e, ERR_NOMEM, "a request")
+					: kube_client_headers(c, config, NULL, &headers, e);
+	if (code == ERR_OK)
+		code = get(c, buf_cstr(&url), &answer, &status, why, e);
+	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
+	curl_slist_free_all(headers);
+	if (code != ERR_OK)
+		return code;
+	if (status != 200) {
+		kube_refusal_put(buf_str(&answer), status, said, sizeof said);
+		return err_set(e, kube_refusal_code(status), "%s", said);
+	}
+	json_t *v = json_loadb(answer.p ? answer.p : "", answer.len, 0, NULL);
+	if (!json_is_object(v)) {
+		json_decref(v);
+		return err_set(e, ERR_PARSE, "the answer is no JSON object");
+	}
+	*ret = v;
+	return ERR_OK;
+}
+
+enum err_code kube_refusal_code(long status)
+{
+	return status == 404                    ? ERR_NOT_FOUND
+	       : status == 401 || status == 403 ? ERR_PERMISSION
+						: ERR_UNAVAILABLE;
+}
+
 void kube_refusal_put(struct str body, long status, char *out, size_t size)
 {
 	json_t *v = json_loadb(body.p, body.len, 0, NULL);
@@ -115,7 +181,11 @@ void kube_refusal_put(struct str body, long status, char *out, size_t size)
 	struct str text = str_trim(message ? str_of(message) : body);
 	char shown[204];
 
-	(void)snprintf(out, size, "status %ld: %s", status, str_excerpt(text, shown, sizeof shown));
+	(void)str_excerpt(text, shown, sizeof shown);
+	for (char *p = shown; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' '; /* one sentence, one line */
+	(void)snprintf(out, size, "status %ld%s%s", status, *shown ? ": " : "", shown);
 	json_decref(v);
 }
 

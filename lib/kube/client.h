@@ -6,13 +6,17 @@
  * Owner    credentials are borrowed for the life of the handle.
  * Threads  none; a handle belongs to one thread at a time.
  */
-#ifndef TYCHO_OBSERVER_KUBERNETES_CLIENT_H
-#define TYCHO_OBSERVER_KUBERNETES_CLIENT_H
+#ifndef TYCHO_KUBE_CLIENT_H
+#define TYCHO_KUBE_CLIENT_H
 
 #include <curl/curl.h>
+#include <jansson.h>
 
 #include "base/time.h"
-#include "observer/kubernetes/kubeconfig.h"
+#include "config.h"
+#include "kube/kubeconfig.h"
+
+#define KUBE_USER_AGENT "tycho/" TYCHO_VERSION
 
 enum {
 	KUBE_CONNECT_MS = 10000,
@@ -31,6 +35,13 @@ MUST_CHECK enum err_code kube_client_headers(CURL *c, const struct kube_config *
 					     const char *content_type, struct curl_slist **headers,
 					     struct err *e);
 
+/* GET of @path, "/api/v1/…", by @c and its @why, as kube_client_new made them: a JSON object of at
+ * most @max bytes; *@ret is own. Blocks, up to 20 s. ERR_NOT_FOUND (404), ERR_PERMISSION (401, 403),
+ * ERR_UNAVAILABLE, ERR_PARSE, ERR_NOMEM. */
+MUST_CHECK enum err_code kube_client_get(CURL *c, const char *why, const struct kube_config *config,
+					 const char *path, size_t max, json_t **ret, struct err *e);
+/* The code for an answer that refuses: of those above. */
+enum err_code kube_refusal_code(long status);
 /* What the server says of it, a Status or text: "status 403: …". */
 void kube_refusal_put(struct str body, long status, char *out, size_t size);
 
