@@ -1,4 +1,4 @@
-#include "cli/up_child.h"
+#include "cli/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,14 +31,16 @@ static bool find_beside(const char *program, char *out, size_t size)
 }
 
 /* The child's side, up to exec. Only calls that are safe after fork. */
-static void become_child(char *const *argv, const char *path, int ready_fd, pid_t parent)
+static void become_child(char *const *argv, const char *path, bool at_terminal, int ready_fd,
+			 pid_t parent)
 {
 	sigset_t none;
 
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
-	(void)setpgid(0, 0);
+	if (!at_terminal)
+		(void)setpgid(0, 0);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(1);                  /* the parent died before the signal was arranged */
@@ -55,10 +57,10 @@ static void become_child(char *const *argv, const char *path, int ready_fd, pid_
 	_exit(127);
 }
 
-/* Reads the child's one line, "ready ADDRESS…". */
-static enum err_code wait_until_ready(struct up_child *c, int fd, struct err *e)
+/* Reads the child's one line, "ready ADDRESS…" or "failed SENTENCE". */
+static enum err_code wait_until_ready(struct child *c, int fd, struct err *e)
 {
-	char line[UP_ADDRESSES_BYTES + 16];
+	char line[CHILD_ADDRESSES_BYTES + 16];
 	size_t len = 0;
 
 	while (len + 1 < sizeof line && !memchr(line, '\n', len)) {
@@ -70,6 +72,8 @@ static enum err_code wait_until_ready(struct up_child *c, int fd, struct err *e)
 		len += (size_t)n;
 	}
 	struct str s = str_trim(str_n(line, len));
+	if (str_has_prefix(s, STR("failed ")))
+		return err_set(e, ERR_UNAVAILABLE, "%.*s", STR_FMT(str_from(s, strlen("failed "))));
 	if (!str_has_prefix(s, STR("ready ")))
 		return err_set(e, ERR_UNAVAILABLE, "%s did not start", c->program);
 	s = str_trim(str_from(s, strlen("ready ")));
@@ -91,14 +95,14 @@ static bool is_in_path(const char *program)
 	return false;
 }
 
-bool up_child_is_there(const char *program)
+bool child_is_there(const char *program)
 {
 	char path[PATH_MAX];
 
 	return find_beside(program, path, sizeof path) || is_in_path(program);
 }
 
-enum err_code up_child_become(const char *program, char *const *argv, struct err *e)
+enum err_code child_become(const char *program, char *const *argv, struct err *e)
 {
 	char path[PATH_MAX];
 
@@ -109,8 +113,8 @@ enum err_code up_child_become(const char *program, char *const *argv, struct err
 	return err_os(e, "start %s", program);
 }
 
-enum err_code up_child_start(const char *program, const char *const *args, size_t arg_count,
-			     struct up_child *ret, struct err *e)
+enum err_code child_start(const char *program, const char *const *args, size_t arg_count,
+			  struct child *ret, struct err *e)
 {
 	char path[PATH_MAX], ready[32];
 	const char *argv[ARGS_MOST + 3];
@@ -137,28 +141,28 @@ enum err_code up_child_start(const char *program, const char *const *args, size_
 		/* exec's prototype predates const; it does not write */
 		char *words[ARGS_MOST + 3];
 		memcpy(words, argv, sizeof words);
-		become_child(words, beside ? path : NULL, write_fd, parent);
+		become_child(words, beside ? path : NULL, ret->at_terminal, write_fd, parent);
 	}
 	ret->program = program;
 	ret->pid = pid;
 	(void)close(TAKE_FD(write_fd));
 	if (wait_until_ready(ret, read_fd, e) != ERR_OK) {
-		up_child_stop(ret, 1);
+		child_stop(ret, 1);
 		return e->code;
 	}
 	return ERR_OK;
 }
 
-bool up_child_has_ended(struct up_child *c)
+bool child_has_ended(struct child *c)
 {
 	if (c->pid && waitpid(c->pid, NULL, WNOHANG) == c->pid)
 		c->pid = 0;
 	return c->pid == 0;
 }
 
-void up_child_stop(struct up_child *c, unsigned grace_s)
+void child_stop(struct child *c, unsigned grace_s)
 {
-	if (up_child_has_ended(c))
+	if (child_has_ended(c))
 		return;
 	(void)kill(c->pid, SIGTERM);
 	/* A pidfd becomes readable when the process ends (Linux 5.3). */

@@ -101,12 +101,6 @@ static enum err_code open_with(const struct settings *s, const struct rpc_metada
 	     with_basic = *settings_text(s, "basic-auth-username") != '\0',
 	     with_token = *settings_text(s, "token-file") != '\0';
 
-	if (settings_bool(s, "port-forward"))
-		return err_set(e, ERR_UNSUPPORTED,
-			       "--port-forward: this version cannot forward a port out of a "
-			       "Kubernetes cluster; run 'kubectl -n %s port-forward "
-			       "service/hubble-relay 4245:80' and leave it out",
-			       settings_text(s, "kube-namespace"));
 	if (with_basic && !with_tls)
 		return err_set(e, ERR_INVALID,
 			       "the credentials require transport level security (use --tls)");

@@ -18,7 +18,7 @@ struct connection {
 #define AUTO_CONNECTION __attribute__((cleanup(connection_done)))
 void connection_done(struct connection *c);
 
-/* Checks what only a connection needs (authentication without TLS, --port-forward). Does not
+/* Checks what only a connection needs (authentication without TLS). Does not
  * wait for the server. On failure *@ret must still be passed to connection_done. */
 MUST_CHECK enum err_code connection_open(const struct settings *s, struct connection *ret,
 					 struct err *e);

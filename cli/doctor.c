@@ -12,7 +12,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
-#include "cli/up_child.h"
+#include "cli/child.h"
 
 void doctor_say(struct doctor *d, enum verdict verdict, const char *check, const char *fix,
 		const char *fmt, ...)
@@ -74,7 +74,7 @@ static enum err_code examine_node(const struct cli *cli, const char *format, str
 			(void)snprintf(words[n++], sizeof words[0], "--%s", bools[i]);
 	for (size_t i = 0; i < n; i++)
 		argv[i + 1] = words[i];
-	return up_child_become(program, argv, e);
+	return child_become(program, argv, e);
 }
 
 /* The first is what the others need. */

@@ -13,6 +13,7 @@
 #include "base/std_fds.h"
 #include "base/wrap.h"
 #include "cli/command.h"
+#include "cli/forward.h"
 #include "cli/observe_filter.h"
 #include "cli/report.h"
 
@@ -107,6 +108,9 @@ static enum err_code run(const char *argv0, const char *const *args, size_t arg_
 			 LOG_QUOTE(settings_text(settings, "config")), LOG_QUOTE(fault->msg));
 	if ((asks && settings_check_values(settings, e) != ERR_OK) ||
 	    (!command->unchecked && settings_check(settings, e) != ERR_OK))
+		return e->code;
+	__attribute__((cleanup(forward_stop))) struct forward forward = { .server = "" };
+	if (asks && forward_start(settings, &forward, e) != ERR_OK)
 		return e->code;
 	enum err_code code = command->run(&cli, e);
 	return may_be_the_way(code, command) ? point_to_doctor(&cli, e) : code;

@@ -78,8 +78,8 @@ static const struct flag_def server_defs[] = {
 	{ .name = "port-forward",
 	  .short_ = 'P',
 	  .type = FLAG_BOOL,
-	  .help = "Not possible yet: says what to type to have the port of a relay in a "
-		  "Kubernetes cluster on this machine." },
+	  .help = "Ask the relay in a Kubernetes cluster: service tycho-relay or hubble-relay, "
+		  "through its API server, as 'kubectl port-forward' does." },
 	{ .name = "port-forward-port",
 	  .type = FLAG_UINT16,
 	  .def = "4245",

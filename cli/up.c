@@ -8,7 +8,7 @@
 
 #include "base/buf.h"
 #include "cli/observe.h"
-#include "cli/up_child.h"
+#include "cli/child.h"
 
 enum { ARGS_MOST = 200, ARG_BYTES = 4096, STOP_GRACE_S = 10 };
 
@@ -174,7 +174,7 @@ static enum err_code gather_arguments(const struct cli *cli, struct arguments *a
 }
 
 /* The first address of the observer, or with @local the first local socket if there is one. */
-static struct str address_of(const struct up_child *o, bool local)
+static struct str address_of(const struct child *o, bool local)
 {
 	struct str rest = str_of(o->addresses), first = STR(""), one;
 
@@ -188,21 +188,21 @@ static struct str address_of(const struct up_child *o, bool local)
 }
 
 /* The page is a comfort: without it, the rest goes on. */
-static void start_page(const struct cli *cli, const char *server, struct up_child *ret)
+static void start_page(const struct cli *cli, const char *server, struct child *ret)
 {
 	char listen[ARG_BYTES + 16], from[ARG_BYTES + 16];
 	const char *const args[] = { listen, from, "--log-level=warn" };
 	struct err e;
 
-	if (flags_bool(cli->flags, "no-ui") || !up_child_is_there("tycho-ui"))
+	if (flags_bool(cli->flags, "no-ui") || !child_is_there("tycho-ui"))
 		return;
 	(void)snprintf(listen, sizeof listen, "--listen=%s", flags_text(cli->flags, "ui-listen"));
 	(void)snprintf(from, sizeof from, "--server=%s", server);
-	if (up_child_start("tycho-ui", args, ARRAY_LEN(args), ret, &e) != ERR_OK)
+	if (child_start("tycho-ui", args, ARRAY_LEN(args), ret, &e) != ERR_OK)
 		fprintf(stderr, "%s; going on without a page\n", e.msg);
 }
 
-static void tell(const struct up_child *o, const struct up_child *page)
+static void tell(const struct child *o, const struct child *page)
 {
 	struct str server = address_of(o, false);
 	const char *us = program_invocation_name; /* as typed: it need not be in $PATH */
@@ -232,14 +232,14 @@ static enum err_code follow(struct cli *cli, struct flow_printer_options *option
 static enum err_code run_up(struct cli *cli, struct err *e)
 {
 	__attribute__((cleanup(arguments_done))) struct arguments args = { .count = 0 };
-	struct up_child observer = { .pid = 0 }, page = { .pid = 0 };
+	struct child observer = { .pid = 0 }, page = { .pid = 0 };
 	struct flow_printer_options options;
 	char address[ARG_BYTES];
 
 	if (observe_read_format(cli, &options, e) != ERR_OK ||
 	    gather_arguments(cli, &args, e) != ERR_OK ||
-	    up_child_start("tycho-observer", (const char *const *)args.words, args.count, &observer,
-			   e) != ERR_OK)
+	    child_start("tycho-observer", (const char *const *)args.words, args.count, &observer,
+			e) != ERR_OK)
 		return e->code;
 	/* Rather not through an interface that is being watched: our own questions would be among
 	 * the answers. */
@@ -254,10 +254,10 @@ static enum err_code run_up(struct cli *cli, struct err *e)
 	tell(&observer, &page);
 	enum err_code code = follow(cli, &options, e);
 	(void)sigprocmask(SIG_SETMASK, &before, NULL);
-	if (code != ERR_OK && up_child_has_ended(&observer))
+	if (code != ERR_OK && child_has_ended(&observer))
 		code = err_set(e, ERR_UNAVAILABLE, "the observer has ended");
-	up_child_stop(&page, STOP_GRACE_S);
-	up_child_stop(&observer, STOP_GRACE_S);
+	child_stop(&page, STOP_GRACE_S);
+	child_stop(&observer, STOP_GRACE_S);
 	return code;
 }
 

@@ -307,12 +307,23 @@ bool opt_is_answered(const struct opt_program *program, const struct opt_common 
 	return common->help || common->version;
 }
 
+/* The one line to --ready-fd. */
+static void tell(const struct opt_common *common, const char *kind, const char *line)
+{
+	if (common->ready_fd < 0)
+		return;
+	if (dprintf(common->ready_fd, "%s%s\n", kind, line) < 0)
+		log_warn("nobody takes the ready line", "errno=%d", errno);
+	(void)close(common->ready_fd);
+}
+
 void opt_tell_ready(const struct opt_common *common, const char *line)
 {
 	notify_send("READY=1");
-	if (common->ready_fd < 0)
-		return;
-	if (dprintf(common->ready_fd, "%s\n", line) < 0)
-		log_warn("nobody takes the ready line", "errno=%d", errno);
-	(void)close(common->ready_fd);
+	tell(common, "", line);
+}
+
+void opt_tell_failed(const struct opt_common *common, const char *sentence)
+{
+	tell(common, "failed ", sentence);
 }

@@ -144,5 +144,7 @@ extern const struct opt_row opt_common_rows[OPT_COMMON_ROWS];
 bool opt_is_answered(const struct opt_program *program, const struct opt_common *common);
 /* For whoever started us: "READY=1" to the service manager, @line and a newline to --ready-fd. */
 void opt_tell_ready(const struct opt_common *common, const char *line);
+/* For whoever started us and waits: "failed SENTENCE" to --ready-fd. */
+void opt_tell_failed(const struct opt_common *common, const char *sentence);
 
 #endif

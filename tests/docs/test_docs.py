@@ -23,7 +23,7 @@ def options_of(text):
     return set(re.findall(r'^  --([a-z][a-z-]+)', text, re.M))
 
 
-@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-relay', 'tycho-ui'])
+@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-port-forward', 'tycho-relay', 'tycho-ui'])
 def test_a_page_names_every_option_of_its_program_and_no_other(program):
     shown = subprocess.run([os.path.join(BIN, program), '--help'], stdout=subprocess.PIPE, text=True, check=True).stdout
     page = read('docs/man/%s.8' % program)
@@ -31,7 +31,7 @@ def test_a_page_names_every_option_of_its_program_and_no_other(program):
     assert options_of(shown) == {o for o in in_page if o}
 
 
-@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-relay', 'tycho-ui'])
+@pytest.mark.parametrize('program', ['tycho-observer', 'tycho-port-forward', 'tycho-relay', 'tycho-ui'])
 def test_an_option_stands_under_one_heading_in_help_and_page(program):
     shown = subprocess.run([os.path.join(BIN, program), '--help'], stdout=subprocess.PIPE, text=True, check=True).stdout
     in_help = {name: heading for heading, part in re.findall(r'^([A-Z].*):\n((?: +.*\n)+)', shown, re.M)
@@ -43,7 +43,7 @@ def test_an_option_stands_under_one_heading_in_help_and_page(program):
 
 @pytest.mark.parametrize('answers', ['--help', '--version', '--doctor=json'])
 def test_an_answer_that_a_full_disk_swallows_is_no_success(answers):
-    for program in ('tycho-observer', 'tycho-relay', 'tycho-ui') if answers != '--doctor=json' else ('tycho-observer',):
+    for program in ('tycho-observer', 'tycho-port-forward', 'tycho-relay', 'tycho-ui') if answers != '--doctor=json' else ('tycho-observer',):
         with open('/dev/full', 'w') as full:
             p = subprocess.run([os.path.join(BIN, program), answers], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30)
         assert p.returncode == 1
