@@ -436,8 +436,9 @@ static void a_filter_that_costs_milliseconds_a_record_is_asked_of_few_at_a_time(
 			looked[i] = walks ? before - *at : *at - before;
 		}
 		assert_int_equal(looked[0], 64); /* it is not known before */
-		assert_int_equal(looked[1], 8);
-		assert_int_equal(looked[2], 1);
+		/* how many exactly is for the machine's speed to say */
+		assert_in_range(looked[1], 1, 32);
+		assert_in_range(looked[2], 1, 8);
 		reading_done(&r);
 	}
 }
