@@ -47,6 +47,7 @@ def test_a_compressed_request_is_understood(observer):
         assert status == OK and wire.GetFlowsResponse.FromString(got).flow.uuid == 'flow-0'
 
 
+@pytest.mark.resident
 @pytest.mark.parametrize('how', ['gzip', 'deflate'])
 def test_a_request_that_unpacks_to_too_much_is_refused_before_it_is_unpacked(observer, how):
     bomb = packed(BOMB_BYTES, how)
@@ -84,6 +85,7 @@ def answers(ob):
         return c.call('grpc.health.v1.Health', 'Check').status == 1
 
 
+@pytest.mark.resident
 def test_requests_that_never_end_are_not_held_without_bound(observer):
     before = observer.peak_kib()
     with half_http2.Connection(observer.tcp) as c:
@@ -116,6 +118,7 @@ def test_a_connection_has_so_many_streams_whether_it_says_that_it_knows_or_not()
                     assert other.ended == {1: OK}
 
 
+@pytest.mark.resident
 def test_streams_that_nobody_reads_share_what_is_held_for_them():
     flows = [flow(i, Summary='x' * 20_000) for i in range(150)]
     with Observer(lines=flows) as ob:

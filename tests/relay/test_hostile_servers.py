@@ -37,6 +37,7 @@ def test_compressed_answers_are_understood():
         assert 'a-1' in tycho('observe', '--server', server.address, '--all', '-o', 'jsonpb', check=0).stdout
 
 
+@pytest.mark.resident
 @pytest.mark.parametrize('words', [['observe', '--all'], ['status'], ['list', 'nodes']])
 def test_the_command_does_not_unpack_what_is_too_large(words, tmp_path):
     with Impostor(bomb, options=GZIP) as server:
@@ -54,6 +55,7 @@ def test_a_single_answer_that_never_ends_is_none(tmp_path):
     assert (code, err) == (1, 'rpc error: code = Internal desc = the server sent no single answer\n')
 
 
+@pytest.mark.resident
 def test_a_relay_does_not_unpack_what_is_too_large():
     def answer(path, request, context):
         yield bytes(BOMB_BYTES) if path.endswith('GetFlows') else b''
