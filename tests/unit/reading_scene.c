@@ -131,18 +131,37 @@ enum reading_state pull_all(const struct scene *s, struct reading *r, struct col
 	}
 }
 
+enum reading_state pull_once(const struct scene *s, struct reading *r, struct collector *c,
+			     struct mono_ns now, struct wall_ns wall)
+{
+	return reading_pull(r, s->batch, now, wall, &c->sink, NULL);
+}
+
+/* A pull ends after some milliseconds, too, which a busy machine may take for anything. */
+static enum reading_state pull_on(const struct scene *s, struct reading *r, struct collector *c,
+				  struct mono_ns now, struct wall_ns wall)
+{
+	for (;;) {
+		const uint64_t at = r->at, walk_at = r->walk_at;
+		const size_t heard = c->count + c->losses;
+		enum reading_state state = pull_once(s, r, c, now, wall);
+		bool is_stuck =
+			at == r->at && walk_at == r->walk_at && heard == c->count + c->losses;
+		if (state != READING_MORE || is_stuck)
+			return state;
+	}
+}
+
 enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
 			   uint64_t ms)
 {
-	return reading_pull(r, s->batch, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms },
-			    &c->sink, NULL);
+	return pull_on(s, r, c, (struct mono_ns){ ms * NS_PER_MS }, (struct wall_ns){ ms });
 }
 
 enum reading_state pull_at_wall(const struct scene *s, struct reading *r, struct collector *c,
 				uint64_t ms)
 {
-	return reading_pull(r, s->batch, (struct mono_ns){ NS_PER_S },
-			    (struct wall_ns){ ms * NS_PER_MS }, &c->sink, NULL);
+	return pull_on(s, r, c, (struct mono_ns){ NS_PER_S }, (struct wall_ns){ ms * NS_PER_MS });
 }
 
 void expect_numbers(const struct collector *c, uint64_t first, size_t count)

@@ -44,9 +44,13 @@ void collector_init(struct collector *c, size_t room);
 /* Pulls until the reading is idle or over; @room records at a time. */
 enum reading_state pull_all(const struct scene *s, struct reading *r, struct collector *c,
 			    size_t room);
+/* One pull, which may end before all is told. */
+enum reading_state pull_once(const struct scene *s, struct reading *r, struct collector *c,
+			     struct mono_ns now, struct wall_ns wall);
+/* Pulls until the reading is idle, over, or gets no further: there is no room. */
 enum reading_state pull_at(const struct scene *s, struct reading *r, struct collector *c,
 			   uint64_t ms);
-/* At a time of the wall, in ms since the epoch. */
+/* The same at a time of the wall, in ms since the epoch. */
 enum reading_state pull_at_wall(const struct scene *s, struct reading *r, struct collector *c,
 				uint64_t ms);
 /* @count of them, without a hole. */

@@ -432,7 +432,9 @@ static void a_filter_that_costs_milliseconds_a_record_is_asked_of_few_at_a_time(
 		uint64_t *at = walks ? &r.walk_at : &r.at, looked[3] = { 0 };
 		for (size_t i = 0; i < ARRAY_LEN(looked); i++) {
 			uint64_t before = *at;
-			assert_int_equal(pull_at(s, &r, &got, 1000), READING_MORE);
+			assert_int_equal(pull_once(s, &r, &got, (struct mono_ns){ NS_PER_S },
+						   (struct wall_ns){ 1 }),
+					 READING_MORE);
 			looked[i] = walks ? before - *at : *at - before;
 		}
 		assert_int_equal(looked[0], 64); /* it is not known before */
