@@ -4,8 +4,8 @@
  *	who connects ──► 127.0.0.1:4245 ──► forwarder ══ a tunnel each ══► pod of a service
  *
  * Shape    FORWARDER_CONNECTIONS at a time; who comes beyond that is turned away, and it is said.
- * Pods     each connection goes to a pod that is ready when it is made: where one ends, the next
- *          connection finds another.
+ * Pods     connections go to a pod that was ready when it was found, until a tunnel to it breaks or
+ *          cannot be made: then the next one finds another.
  * Threads  forwarder_run's, which accepts, and one for each connection.
  * Errors   of the first tunnel are forwarder_new's, so that whoever starts us learns them; of later ones
  *          they go to stderr, and the connection ends.
@@ -30,7 +30,7 @@ struct forwarder_config {
 };
 struct forwarder;
 
-/* Signs in, finds a pod, opens a tunnel to it, and listens. ERR_EXISTS: something else has the port;
+/* Listens, signs in, finds a pod, and opens a tunnel to it. ERR_EXISTS: something else has the port;
  * and those of kube/kubeconfig.h, kube/exec.h, kube/service.h, kube/tunnel.h. */
 MUST_CHECK enum err_code forwarder_new(const struct forwarder_config *config,
 				       struct forwarder **ret, struct err *e);

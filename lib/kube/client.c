@@ -119,10 +119,12 @@ static size_t take_bytes(char *p, size_t size, size_t n, void *ctx)
 }
 
 /* *@ret_status: 0 where there was no answer. */
-static enum err_code get(CURL *c, const char *url, struct buf *answer, long *ret_status,
-			 const char *why, struct err *e)
+static enum err_code ask(CURL *c, const char *url, const char *body, struct buf *answer,
+			 long *ret_status, const char *why, struct err *e)
 {
 	if (curl_easy_setopt(c, CURLOPT_URL, url) != CURLE_OK ||
+	    (body ? curl_easy_setopt(c, CURLOPT_POSTFIELDS, body)
+		  : curl_easy_setopt(c, CURLOPT_HTTPGET, 1L)) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_bytes) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_WRITEDATA, (void *)answer) != CURLE_OK ||
 	    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, 2L * KUBE_CONNECT_MS) != CURLE_OK)
@@ -136,8 +138,9 @@ static enum err_code get(CURL *c, const char *url, struct buf *answer, long *ret
 	return ERR_OK;
 }
 
-enum err_code kube_client_get(CURL *c, const char *why, const struct kube_config *config,
-			      const char *path, size_t max, json_t **ret, struct err *e)
+enum err_code kube_client_ask(CURL *c, const char *why, const struct kube_config *config,
+			      const char *path, const char *body, size_t max, json_t **ret,
+			      struct err *e)
 {
 	AUTO_BUF struct buf url = buf_init(8192), answer = buf_init(max);
 	struct curl_slist *headers = NULL;
@@ -146,15 +149,17 @@ enum err_code kube_client_get(CURL *c, const char *why, const struct kube_config
 
 	buf_str_put(&url, str_of(config->server));
 	buf_str_put(&url, str_of(path));
-	enum err_code code = url.failed ? err_set(e, ERR_NOMEM, "a request")
-					: kube_client_headers(c, config, NULL, &headers, e);
+	enum err_code code =
+		url.failed ? err_set(e, ERR_NOMEM, "a request")
+			   : kube_client_headers(c, config, body ? "application/json" : NULL,
+						 &headers, e);
 	if (code == ERR_OK)
-		code = get(c, buf_cstr(&url), &answer, &status, why, e);
+		code = ask(c, buf_cstr(&url), body, &answer, &status, why, e);
 	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
 	curl_slist_free_all(headers);
 	if (code != ERR_OK)
 		return code;
-	if (status != 200) {
+	if (status != 200 && status != 201) {
 		kube_refusal_put(buf_str(&answer), status, said, sizeof said);
 		return err_set(e, kube_refusal_code(status), "%s", said);
 	}

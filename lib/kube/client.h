@@ -35,11 +35,12 @@ MUST_CHECK enum err_code kube_client_headers(CURL *c, const struct kube_config *
 					     const char *content_type, struct curl_slist **headers,
 					     struct err *e);
 
-/* GET of @path, "/api/v1/…", by @c and its @why, as kube_client_new made them: a JSON object of at
- * most @max bytes; *@ret is own. Blocks, up to 20 s. ERR_NOT_FOUND (404), ERR_PERMISSION (401, 403),
- * ERR_UNAVAILABLE, ERR_PARSE, ERR_NOMEM. */
-MUST_CHECK enum err_code kube_client_get(CURL *c, const char *why, const struct kube_config *config,
-					 const char *path, size_t max, json_t **ret, struct err *e);
+/* GET of @path, "/api/v1/…", or, with a @body, POST of that JSON text, by @c and its @why, as
+ * kube_client_new made them. The answer is a JSON object of at most @max bytes; *@ret is own. Blocks,
+ * up to 20 s. ERR_NOT_FOUND (404), ERR_PERMISSION (401, 403), ERR_UNAVAILABLE, ERR_PARSE, ERR_NOMEM. */
+MUST_CHECK enum err_code kube_client_ask(CURL *c, const char *why, const struct kube_config *config,
+					 const char *path, const char *body, size_t max,
+					 json_t **ret, struct err *e);
 /* The code for an answer that refuses: of those above. */
 enum err_code kube_refusal_code(long status);
 /* What the server says of it, a Status or text: "status 403: …". */

@@ -87,8 +87,8 @@ static json_int_t port_in(const json_t *pod, const json_t *port)
 	return 0;
 }
 
-enum err_code kube_service_pick(const struct json_t *service, const struct json_t *pods,
-				struct kube_port *ret, struct err *e)
+static enum err_code pick_pod(const json_t *service, const json_t *pods, struct kube_port *ret,
+			      struct err *e)
 {
 	const json_t *port = pick_port(service), *pod;
 	const char *name = text_of(json_object_get(service, "metadata"), "name");
@@ -160,9 +160,9 @@ static enum err_code find_pod(struct asking *a, const json_t *service, struct ku
 	const char *text = buf_cstr(&path);
 	if (path.failed)
 		return err_set(e, ERR_NOMEM, "the service's selector");
-	if (kube_client_get(a->curl, a->why, a->config, text, LIST_MAX, &pods, e) != ERR_OK)
+	if (kube_client_ask(a->curl, a->why, a->config, text, NULL, LIST_MAX, &pods, e) != ERR_OK)
 		return err_in(e, "pods in namespace '%s'", ret->namespace_);
-	enum err_code code = kube_service_pick(service, pods, ret, e);
+	enum err_code code = pick_pod(service, pods, ret, e);
 	json_decref(pods);
 	return code;
 }
@@ -189,7 +189,8 @@ static enum err_code find_by_labels(struct asking *a, const struct kube_wanted *
 	(void)snprintf(path, sizeof path,
 		       "/api/v1/namespaces/%s/services?limit=%d&labelSelector=%s", w->namespace_,
 		       LIST_ASKED, w->labels);
-	enum err_code code = kube_client_get(a->curl, a->why, a->config, path, LIST_MAX, &all, e);
+	enum err_code code =
+		kube_client_ask(a->curl, a->why, a->config, path, NULL, LIST_MAX, &all, e);
 	if (code != ERR_OK)
 		return code;
 	code = ERR_CLOSED;
@@ -216,8 +217,8 @@ static enum err_code find(struct asking *a, const struct kube_wanted *w, struct 
 			return err_set(e, ERR_INVALID, "'%s' cannot be a service", w->names[i]);
 		(void)snprintf(path, sizeof path, "/api/v1/namespaces/%s/services/%s",
 			       w->namespace_, w->names[i]);
-		enum err_code code =
-			kube_client_get(a->curl, a->why, a->config, path, SERVICE_MAX, &service, e);
+		enum err_code code = kube_client_ask(a->curl, a->why, a->config, path, NULL,
+						     SERVICE_MAX, &service, e);
 		if (code == ERR_OK) {
 			code = find_pod(a, service, found, e);
 			json_decref(service);

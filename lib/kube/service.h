@@ -35,9 +35,4 @@ MUST_CHECK enum err_code kube_service_find(const struct kube_config *config,
 					   const struct kube_wanted *wanted, struct kube_port *ret,
 					   struct err *e);
 
-/* The same of what a server said: @service and the list @pods. For tests and kube_service_find. */
-struct json_t;
-MUST_CHECK enum err_code kube_service_pick(const struct json_t *service, const struct json_t *pods,
-					   struct kube_port *ret, struct err *e);
-
 #endif

@@ -11,7 +11,7 @@
 
 /* To do @verb ("create") to @resource ("events") of @group ("": core) in every namespace. ERR_OK:
  * *@ret_may says whether. ERR_UNAVAILABLE: it was not answered, @e says why; errors of
- * kube_client_headers; ERR_NOMEM. */
+ * kube_client_ask and kube_client_headers. */
 MUST_CHECK enum err_code kube_may(const struct kube_config *config, const char *verb,
 				  const char *group, const char *resource, bool *ret_may,
 				  struct err *e);
