@@ -425,13 +425,16 @@ static bool is_over(const struct query *q)
  * ours end by themselves, and are waited for: one that is slow is not done. */
 static void end_the_late(struct query *q, struct mono_ns now)
 {
-	uint64_t wall = wall_now().v, until = q->request.until.v;
+	uint64_t until = q->request.until.v;
 
+	if (!q->request.follow || until == UINT64_MAX)
+		return;
 	/* While the client had no room, nobody was listened to. */
 	if (q->inbox || q->stuck.owner || now.v - q->filled.v > NS_PER_S)
 		q->quiet_since = now;
 	q->filled = now;
-	if (!q->request.follow || wall <= until || wall - until < UNTIL_GRACE_NS ||
+	uint64_t wall = wall_now().v;
+	if (wall <= until || wall - until < UNTIL_GRACE_NS ||
 	    now.v - q->quiet_since.v < UNTIL_GRACE_NS)
 		return;
 	for (size_t i = 0; i < q->lane_count; i++) {
