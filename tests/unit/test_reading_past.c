@@ -33,17 +33,23 @@ static void what_the_store_has_taken_and_not_sealed_is_waited_for(void **state)
 	reading_done(&r);
 }
 
+/* Begins before anything is put. */
+static void follow_with_store(struct scene *s, struct reading *r, struct collector *got)
+{
+	give_store(s);
+	assert_int_equal(reading_init(r, &(struct reading_request){ .follow = true }, s->log,
+				      s->past, FLOW_KIND_FLOW, NULL, NULL),
+			 ERR_OK);
+	collector_init(got, 0);
+}
+
 static void a_follower_that_the_log_overtakes_finds_its_flows_in_the_store(void **state)
 {
 	static struct collector got;
 	struct scene *s = *state;
 	struct reading r;
 
-	give_store(s);
-	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
-				      s->past, FLOW_KIND_FLOW, NULL, NULL),
-			 ERR_OK);
-	collector_init(&got, 0);
+	follow_with_store(s, &r, &got);
 	assert_int_equal(pull_all(s, &r, &got, 1000), READING_IDLE);
 	for (size_t i = 0; i < 700; i++) {
 		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, 1000 + i);
@@ -169,11 +175,7 @@ static void what_a_store_that_cannot_write_never_had_is_missing_from_there_to_th
 	struct scene *s = *state;
 	struct reading r;
 
-	give_store(s);
-	assert_int_equal(reading_init(&r, &(struct reading_request){ .follow = true }, s->log,
-				      s->past, FLOW_KIND_FLOW, NULL, NULL),
-			 ERR_OK);
-	collector_init(&got, 0);
+	follow_with_store(s, &r, &got);
 	for (size_t i = 0; i < ALL; i++) {
 		put(s, FLOW_KIND_FLOW, FLOW__VERDICT__FORWARDED, TIME_S + i);
 		if (i == READ - 1)
