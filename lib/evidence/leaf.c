@@ -5,9 +5,12 @@
 
 enum {
 	AT_ONCE = 2 * SHA256_AT_ONCE, /* records */
-	SHORT_BYTES = 768,            /* messages of so many are hashed together: nearly all */
 	LABELS = 4096,                /* that are remembered; a power of two */
 	COMMITMENTS_BYTES = (CHAIN_PARTS_ - 1) * SHA256_BYTES,
+	/* Messages of so many bytes are hashed together: nearly all. Leaves are an odd number of a
+	 * cache's lines apart, or they would share a few places of it. */
+	LEAF_BYTES = 15 * 64,
+	COMMITMENT_BYTES = 6 * 64,
 	/* Kinds of commitments that a record may need: to two pairs of labels, addresses and DNS. */
 	TO_COMMIT = AT_ONCE * (CHAIN_PARTS_ - 1),
 };
@@ -35,8 +38,8 @@ struct leaf_hasher {
 	const struct chain_hash *parts[AT_ONCE][CHAIN_PARTS_];
 	struct chain_hash made[AT_ONCE][CHAIN_PARTS_];
 	uint64_t labels_keys[AT_ONCE][2]; /* 0: not to be remembered */
-	char leaf_bytes[AT_ONCE][SHORT_BYTES];
-	char commitment_bytes[TO_COMMIT][SHORT_BYTES / 2];
+	_Alignas(64) char leaf_bytes[AT_ONCE][LEAF_BYTES];
+	char commitment_bytes[TO_COMMIT][COMMITMENT_BYTES];
 };
 
 enum err_code leaf_hasher_new(struct leaf_hasher **ret, struct err *e)
@@ -130,13 +133,22 @@ static struct chain_hash long_leaf(const struct leaf_hasher *h, uint64_t seq,
 	return chain_leaf(FLOW_KIND_FLOW, seq, parts[CHAIN_CORE], c);
 }
 
+_Static_assert(CHAIN_LEAF_HEAD + LEAF_CORE_BYTES <= LEAF_BYTES, "a core that fits is one's own");
+
+char *leaf_core(struct leaf_hasher *h)
+{
+	if (h->leaves.count == AT_ONCE)
+		leaf_flush(h);
+	return h->leaf_bytes[h->leaves.count] + CHAIN_LEAF_HEAD;
+}
+
 void leaf_add(struct leaf_hasher *h, uint64_t seq, const struct str parts[CHAIN_PARTS_],
 	      const struct chain_hash *const commitments[CHAIN_PARTS_],
 	      const uint64_t labels_key[2], struct chain_hash *to)
 {
 	size_t len = CHAIN_LEAF_HEAD + parts[CHAIN_CORE].len + COMMITMENTS_BYTES;
 
-	if (len > SHORT_BYTES) {
+	if (len > LEAF_BYTES) {
 		*to = long_leaf(h, seq, parts, commitments);
 		return;
 	}
@@ -147,7 +159,8 @@ void leaf_add(struct leaf_hasher *h, uint64_t seq, const struct str parts[CHAIN_
 	h->leaves.to[i] = to->v;
 	char *p = h->leaf_bytes[i];
 	chain_leaf_head((uint8_t *)p, FLOW_KIND_FLOW, seq);
-	(void)put(p + CHAIN_LEAF_HEAD, parts[CHAIN_CORE].p, parts[CHAIN_CORE].len);
+	if (parts[CHAIN_CORE].p != p + CHAIN_LEAF_HEAD)
+		(void)put(p + CHAIN_LEAF_HEAD, parts[CHAIN_CORE].p, parts[CHAIN_CORE].len);
 	h->labels_keys[i][0] = h->labels_keys[i][1] = 0;
 	for (enum chain_part part = CHAIN_ADDRESSES; part < CHAIN_PARTS_; part++) {
 		uint64_t key = part == CHAIN_SOURCE_LABELS        ? labels_key[0]

@@ -23,6 +23,10 @@ AUTO_DEFINE(struct leaf_hasher, leaf_hasher_free);
 /* Another block begins. @secrets: of its parts; NULL: that part is withheld. Borrowed until the
  * last leaf. */
 void leaf_begin(struct leaf_hasher *h, const struct chain_secret *const secrets[CHAIN_PARTS_]);
+/* Where the next record's core may be put, with room for LEAF_CORE_BYTES: leaf_add need not copy it
+ * then. */
+enum { LEAF_CORE_BYTES = 832 };
+char *leaf_core(struct leaf_hasher *h);
 /* The leaf of a record comes to *@to, at leaf_flush at the latest. @parts are borrowed for the
  * call; @commitments of withheld parts until the flush, others are not looked at. @labels_key:
  * where that of a side is the same as before in this block, and not 0, so are the labels. */

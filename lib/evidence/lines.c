@@ -70,7 +70,7 @@ static bool read_record(struct lines_checker *c, const struct evidence_proof *pr
 	const struct proof_whole *whole = evidence_proof_whole(proof, i);
 
 	if (!whole)
-		return line_parse(c->reader, text, ret);
+		return line_parse_to(c->reader, text, leaf_core(c->hasher), LEAF_CORE_BYTES, ret);
 	*ret = (struct line_record){ .len = 0 };
 	memcpy(ret->parts, whole->parts, sizeof ret->parts);
 	buf_reset(&c->line);

@@ -238,17 +238,13 @@ static inline bool read_value(struct line_parser *r, struct scan *s, enum slot s
 
 /* --- the line --- */
 
-/* A part of @bytes at most. */
+/* VALUES_ROOM more bytes than it has are written. */
 static struct str put_part(const struct line_parser *r, const struct leaf *leaf,
-			   enum chain_part part, size_t bytes, struct buf *b)
+			   enum chain_part part, char *to)
 {
-	const char *own = leaf_bytes(leaf);
+	const char *own = leaf_bytes(leaf), *from = to;
 	size_t i = part ? leaf->ends[part - 1] : 0;
 
-	buf_reset(b);
-	char *to = buf_reserve(b, bytes + VALUES_ROOM), *from = to;
-	if (!to)
-		return (struct str){ NULL, 0 };
 	for (; i < leaf->ends[part]; i++) {
 		const struct chunk *c = &leaf->chunks[i];
 		const char *p = c->slot ? r->values[c->slot].p : own + c->at;
@@ -261,22 +257,29 @@ static struct str put_part(const struct line_parser *r, const struct leaf *leaf,
 	return str_n(from, (size_t)(to - from));
 }
 
-static bool put_parts(struct line_parser *r, const struct leaf *leaf, size_t bytes,
-		      struct line_record *ret)
+/* Of @bytes at most, all together. */
+static bool put_parts(struct line_parser *r, const struct leaf *leaf, size_t bytes, char *core,
+		      size_t core_bytes, struct line_record *ret)
 {
 	static const enum chain_part parts[] = { CHAIN_CORE, CHAIN_ADDRESSES, CHAIN_DNS };
 
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		enum chain_part p = parts[i];
-		ret->parts[p] = put_part(r, leaf, p, bytes, &r->parts[p]);
-		if (!ret->parts[p].p)
+		struct buf *b = &r->parts[p];
+		buf_reset(b);
+		char *to = p == CHAIN_CORE && bytes + VALUES_ROOM <= core_bytes
+				   ? core
+				   : buf_reserve(b, bytes + VALUES_ROOM);
+		if (!to)
 			return false;
+		ret->parts[p] = put_part(r, leaf, p, to);
 	}
 	return true;
 }
 
 /* A line like others before it. */
-static bool read_known(struct line_parser *r, struct str text, struct line_record *ret)
+static bool read_known(struct line_parser *r, struct str text, char *core, size_t core_bytes,
+		       struct line_record *ret)
 {
 	static const struct str none = { "", 0 };
 	struct scan s = { text.p, text.p + text.len };
@@ -309,7 +312,7 @@ static bool read_known(struct line_parser *r, struct str text, struct line_recor
 		return false;
 	ret->len = (size_t)(s.p - text.p);
 	const struct leaf *leaf = memory_at(&r->memory, p->leaf);
-	return put_parts(r, leaf, bytes + leaf->len, ret);
+	return put_parts(r, leaf, bytes + leaf->len, core, core_bytes, ret);
 }
 
 bool line_parse_generally(struct line_parser *r, struct str text, struct line_record *ret)
@@ -361,12 +364,18 @@ static void expect_line(const struct line_parser *r, struct str text)
 	}
 }
 
-bool line_parse(struct line_parser *r, struct str text, struct line_record *ret)
+bool line_parse_to(struct line_parser *r, struct str text, char *core, size_t core_bytes,
+		   struct line_record *ret)
 {
 	if (r->memory.is_full)
 		forget_all(r);
-	if (!read_known(r, text, ret) && !read_new(r, text, ret))
+	if (!read_known(r, text, core, core_bytes, ret) && !read_new(r, text, ret))
 		return false;
 	expect_line(r, str_from(text, ret->len));
 	return true;
+}
+
+bool line_parse(struct line_parser *r, struct str text, struct line_record *ret)
+{
+	return line_parse_to(r, text, NULL, 0, ret);
 }

@@ -56,6 +56,8 @@ struct world {
 	struct line_parser *usual, *general;
 	struct flow_dict *dict;
 	struct buf line, other;
+	char *core; /* room for one */
+	size_t core_bytes, cores_put;
 };
 
 static int world_make(void **state)
@@ -82,15 +84,24 @@ static int world_remove(void **state)
 	flow_dict_free(w->dict);
 	buf_done(&w->line);
 	buf_done(&w->other);
+	free(w->core);
 	free(w);
 	return 0;
 }
 
-/* Both ways read the same of @text, and it is what would be written of that. */
+/* Both ways read the same of @text, and it is what would be written of that; whether or not there is
+ * room for the core where the caller wants it. */
 static bool read_both(struct world *w, struct str text, struct line_record *ret)
 {
+	enum { ROOM_MAX = 1200, STEP = 37 };
 	struct line_record again;
-	bool is_read = line_parse(w->usual, text, ret);
+
+	w->core_bytes = (w->core_bytes + STEP) % ROOM_MAX;
+	free(w->core);
+	w->core = malloc(w->core_bytes + 1); /* no more, for the address sanitizer */
+	assert_non_null(w->core);
+	bool is_read = line_parse_to(w->usual, text, w->core, w->core_bytes, ret);
+	w->cores_put += is_read && ret->parts[CHAIN_CORE].p == w->core;
 
 	assert_int_equal(line_parse_generally(w->general, text, &again), is_read);
 	if (!is_read)
@@ -564,6 +575,8 @@ static void endpoints_that_push_each_other_out_are_read(void **state)
 			assert_says(w, buf_str(&w->line), &o);
 		one_done(&o);
 	}
+	assert_true(w->cores_put > 0);
+	assert_true(w->cores_put < RECORDS / 8);
 }
 
 /* flow.Tunnel and flow.IP; the IP's fields are declared in another order than that of their
