@@ -149,10 +149,14 @@ enum err_code frame_put(struct buf *b, struct str bytes, struct err *e)
 		(void)ZSTD_freeCCtx(c);
 		return err_set(e, ERR_NOMEM, "compress %zu bytes", bytes.len);
 	}
-	/* Written once, read by whoever doubts it: lines are searched for long matches, for each one
-	 * costs a reader time. tests/bench/bench_evidence.c prints what both cost. */
+	/* Written once, read by whoever doubts it: lines are searched for long matches, also in lines
+	 * long before them, for each one costs a reader time. tests/bench/bench_evidence.c prints what
+	 * both cost. */
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_compressionLevel, LEVEL);
-	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_lazy);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_strategy, ZSTD_lazy2);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_enableLongDistanceMatching, 1);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_ldmMinMatch, 96);
+	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_ldmHashRateLog, 4);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_searchLog, 4);
 	(void)ZSTD_CCtx_setParameter(c, ZSTD_c_minMatch, 7);
 	size_t n = ZSTD_compress2(c, to, bound, bytes.p, bytes.len);
@@ -211,6 +215,8 @@ enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *o
 	 * thousandfold and more. */
 	if (size / 4096 > frame.len)
 		return err_set(e, ERR_PARSE, "a part of the bundle claims to be %llu bytes", size);
+	if (size >= out->cap)
+		buf_done(out); /* nobody needs what it held copied */
 	const char *before = out->p;
 	char *to = buf_reserve(out, (size_t)size + 1);
 	if (!to)
@@ -226,6 +232,50 @@ enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *o
 }
 
 /* --- the sum --- */
+
+void archive_sum_init(struct archive_sum *s)
+{
+	sha256_init(&s->pieces);
+	sha256_init(&s->piece);
+}
+
+static void end_piece(struct archive_sum *s)
+{
+	uint8_t sum[SHA256_BYTES];
+
+	sha256_end(&s->piece, sum);
+	sha256_put(&s->pieces, str_n(sum, sizeof sum));
+	sha256_init(&s->piece);
+}
+
+void archive_sum_add(struct archive_sum *s, struct str bytes)
+{
+	uint8_t sums[2][SHA256_BYTES], *const to[2] = { sums[0], sums[1] };
+
+	while (bytes.len) {
+		size_t left = ARCHIVE_PIECE - (size_t)s->piece.bytes;
+		size_t n = bytes.len < left ? bytes.len : left;
+		if (left == ARCHIVE_PIECE && bytes.len >= 2 * ARCHIVE_PIECE) {
+			const struct str two[2] = { str_n(bytes.p, ARCHIVE_PIECE),
+						    str_n(bytes.p + ARCHIVE_PIECE, ARCHIVE_PIECE) };
+			sha256_two(two, to);
+			sha256_put(&s->pieces, str_n(sums, sizeof sums));
+			n = 2 * ARCHIVE_PIECE;
+		} else {
+			sha256_put(&s->piece, str_upto(bytes, n));
+			if (n == left)
+				end_piece(s);
+		}
+		bytes = str_from(bytes, n);
+	}
+}
+
+void archive_sum_end(struct archive_sum *s, uint8_t ret[SHA256_BYTES])
+{
+	if (s->piece.bytes)
+		end_piece(s);
+	sha256_end(&s->pieces, ret);
+}
 
 /* RFC 8878 §3.1.1: how a frame begins. */
 static const uint8_t frame_head[4] = { 0x28, 0xb5, 0x2f, 0xfd };

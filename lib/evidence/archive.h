@@ -5,8 +5,8 @@
  *	frame                      │ frame   │   │ frame   │ frame                       │ skippable
  *
  * `tar --zstd -x` reads it. No file spans two frames, so that frames can be read on their own, by
- * several threads. The sum is the SHA-256 of all frames: nobody's signature, but a bundle that was
- * damaged or cut off on its way says so.
+ * several threads. The sum is that of all frames, over sums of their pieces: nobody's signature, but a
+ * bundle that was damaged or cut off on its way says so.
  *
  * Bounds   a frame of at most ARCHIVE_FRAME_MAX bytes; names of at most 100; headers only as
  *          tar_put writes them. What differs is ERR_PARSE.
@@ -48,6 +48,15 @@ AUTO_DEFINE(struct frame_reader, frame_reader_free);
 MUST_CHECK enum err_code frame_read(struct frame_reader *r, struct str frame, struct buf *out,
 				    struct err *e);
 
+/* The sum over frames as they come: the SHA-256 of the SHA-256 of each ARCHIVE_PIECE bytes. Pieces do
+ * not wait for each other, so that a processor works at two. */
+enum { ARCHIVE_PIECE = 16 << 10 };
+struct archive_sum {
+	struct sha256 pieces, piece;
+};
+void archive_sum_init(struct archive_sum *s);
+void archive_sum_add(struct archive_sum *s, struct str bytes);
+void archive_sum_end(struct archive_sum *s, uint8_t ret[SHA256_BYTES]);
 /* The sum at the end: what is to be appended, and a file without it. */
 enum { ARCHIVE_SUM_BYTES = 8 + SHA256_BYTES };
 void archive_sum_put(struct buf *b, const uint8_t sum[SHA256_BYTES]);

@@ -265,12 +265,12 @@ static enum err_code put_small(struct evidence_collect *c, struct manifest_files
 struct out {
 	const struct evidence_collect *c;
 	FILE *file;
-	struct sha256 sum;
+	struct archive_sum sum;
 };
 
 static enum err_code out_put(struct out *o, struct str bytes, struct err *e)
 {
-	sha256_put(&o->sum, bytes);
+	archive_sum_add(&o->sum, bytes);
 	return write_bytes(o->c, bytes, o->file, e);
 }
 
@@ -334,7 +334,7 @@ static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct e
 	struct buf end = buf_fixed(space, sizeof space);
 	enum err_code code = make_last(c, &ends, &last, e);
 
-	sha256_init(&out.sum);
+	archive_sum_init(&out.sum);
 	if (code == ERR_OK)
 		code = make_first(c, &ends, e);
 	if (code == ERR_OK)
@@ -345,7 +345,7 @@ static enum err_code write_frames(struct evidence_collect *c, FILE *to, struct e
 	if (code == ERR_OK)
 		code = out_put(&out, buf_str(&last), e);
 	if (code == ERR_OK) {
-		sha256_end(&out.sum, sum);
+		archive_sum_end(&out.sum, sum);
 		archive_sum_put(&end, sum);
 		code = write_bytes(c, buf_str(&end), to, e);
 	}

@@ -49,3 +49,15 @@ enum err_code manifest_files_note(struct manifest_files *f, const char *name, ui
 {
 	return next_file(f, name, bytes, e) ? ERR_OK : ERR_NOMEM;
 }
+
+enum err_code manifest_files_append(struct manifest_files *f, const struct manifest_files *from,
+				    struct err *e)
+{
+	for (size_t i = 0; i < from->count; i++) {
+		struct manifest_file *file = next_file(f, "", 0, e);
+		if (!file)
+			return ERR_NOMEM;
+		*file = from->list[i];
+	}
+	return ERR_OK;
+}

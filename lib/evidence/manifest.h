@@ -10,7 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-enum { EVIDENCE_FORMAT = 3 };
+enum { EVIDENCE_FORMAT = 4 };
 
 /* A file of the bundle as the manifest lists it. */
 struct manifest_file {
@@ -30,6 +30,9 @@ MUST_CHECK enum err_code manifest_files_add(struct manifest_files *f, const char
 /* A chunk's file. ERR_NOMEM. */
 MUST_CHECK enum err_code manifest_files_note(struct manifest_files *f, const char *name,
 					     uint64_t bytes, struct err *e);
+/* All of @from. ERR_NOMEM. */
+MUST_CHECK enum err_code manifest_files_append(struct manifest_files *f,
+					       const struct manifest_files *from, struct err *e);
 
 /* Members of a statement that are the request's, and so the scope's. */
 extern const char *const manifest_scope_members[];

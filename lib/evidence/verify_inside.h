@@ -1,7 +1,8 @@
 /*
  * verify_inside - what the files of a verification share.
  *
- *	verify.c          the archive, its chunks, their sums
+ *	verify.c          the archive: its frames, files, sums
+ *	verify_chunks.c   chunks, checked by several threads, and what they come to
  *	verify_node.c     statements and checkpoints: what nodes signed, and the manifest beside it
  *	verify_summary.c  what is said of a bundle that proves what it says
  */
@@ -10,7 +11,7 @@
 
 #include <jansson.h>
 
-#include "chain/sha256.h"
+#include "evidence/archive.h"
 #include "evidence/chunk.h"
 #include "evidence/key.h"
 #include "evidence/text.h"
@@ -24,8 +25,8 @@ extern const char *const verify_small_names[SMALL_FILES];
 struct proven_node {
 	const json_t *manifest; /* in the manifest; borrowed */
 	const char *name, *dir;
-	size_t chunk_from, chunk_count; /* in chunks */
-	struct str files[SMALL_FILES];  /* borrowed from the first frame */
+	size_t chunk_count;
+	struct str files[SMALL_FILES]; /* borrowed from the first frame */
 	struct signed_text statement;
 	struct buf statement_text;
 	json_t *said; /* the statement */
@@ -47,16 +48,17 @@ struct verify {
 	const struct evidence_verify_config *config;
 	struct str bytes;          /* frames, without the sum */
 	uint8_t sum[SHA256_BYTES]; /* as it stands at the end */
-	struct sha256 read;        /* over the frames so far */
+	struct archive_sum read;   /* over the frames so far */
 	uint64_t mtime_s;
 	struct buf first; /* frame with the manifest */
 	json_t *manifest;
 	struct proven_node *nodes;
 	size_t node_count;
-	struct job *jobs;
-	size_t job_count;
+	struct job *jobs;            /* of all chunks */
 	struct manifest_files files; /* as found, in order, without manifest.json */
 	struct str rest;             /* frames not split off yet */
+	struct str last;             /* frame with the report, and what is in it */
+	struct manifest_files last_files;
 };
 
 static inline struct str text_of(const json_t *j, const char *name)
@@ -86,6 +88,10 @@ static inline struct str first_line(struct str text)
 
 /* One node's signed texts, and what the manifest says of it. */
 MUST_CHECK enum err_code verify_node(struct verify *v, struct proven_node *n, struct err *e);
+/* All chunks, of all nodes; and the last frame in the meantime: its files, and that it ends the
+ * archive. */
+MUST_CHECK enum err_code verify_chunks(struct verify *v, struct err *e);
+MUST_CHECK enum err_code verify_read_last(struct verify *v, struct err *e);
 void verify_put_summary(const struct verify *v, struct buf *b);
 
 #endif

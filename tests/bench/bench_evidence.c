@@ -13,7 +13,7 @@
 #include "tests/bench/pod_flows.h"
 #include "tycho/v1/evidence.pb-c.h"
 
-enum { BLOCK = 8192, BLOCKS = 128, ROUNDS = 5 };
+enum { BLOCK = 8192, BLOCKS = 128, ROUNDS = 9 };
 #define START (1709632000 * NS_PER_S)
 
 static struct flow flows[BLOCK];

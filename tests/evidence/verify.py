@@ -146,8 +146,9 @@ def verify(data):
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         names, files = archive.getnames(), {m.name: archive.extractfile(m).read() for m in archive}
     manifest = json.loads(files["manifest.json"])
-    check(manifest["tycho"] == "evidence" and manifest["format"] == 3, "another format")
-    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + H(data[:-40]), "the sum at the end")
+    check(manifest["tycho"] == "evidence" and manifest["format"] == 4, "another format")
+    sum = H(*(H(data[:-40][at:at + 16384]) for at in range(0, len(data) - 40, 16384)))
+    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + sum, "the sum at the end")
     dirs, numbers = [n["dir"] for n in manifest["nodes"]], [int(n["dir"].partition("/")[2]) for n in manifest["nodes"]]
     check(numbers and 0 < numbers[0] and sorted({*numbers}) == numbers and dirs == ["nodes/%d" % n for n in numbers] and
           len({n["name"] for n in manifest["nodes"]}) == len(numbers), "nodes: none, twice, or not in folders of their own")

@@ -204,6 +204,7 @@ void bundle_edit_write(struct bundle_edit *b, const char *path, bool keep_list)
 	AUTO_BUF struct buf out = buf_init(MAX_BYTES), tar = buf_init(MAX_BYTES),
 			    first = buf_init(MAX_BYTES), rest = buf_init(MAX_BYTES);
 	json_t *files = json_array();
+	struct archive_sum pieces;
 	uint8_t sum[SHA256_BYTES];
 	struct str frame = STR("");
 	struct err e;
@@ -230,7 +231,9 @@ void bundle_edit_write(struct bundle_edit *b, const char *path, bool keep_list)
 	buf_str_put(&tar, buf_str(&first));
 	assert_int_equal(frame_put(&out, buf_str(&tar), &e), ERR_OK);
 	buf_str_put(&out, buf_str(&rest));
-	sha256(buf_str(&out), sum);
+	archive_sum_init(&pieces);
+	archive_sum_add(&pieces, buf_str(&out));
+	archive_sum_end(&pieces, sum);
 	archive_sum_put(&out, sum);
 	assert_false(out.failed);
 	write_file(path, buf_str(&out));

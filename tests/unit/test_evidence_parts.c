@@ -324,6 +324,39 @@ static void an_archive_is_read_as_it_was_written_and_no_other_way(void **state)
 	assert_int_equal(code, ERR_OK);
 }
 
+/* docs/evidence.md: H of the concatenated H of each 16,384 bytes; however they come. */
+static void the_sum_is_that_of_the_pieces_sums(void **state)
+{
+	enum { PIECE = 16384, BYTES = 5 * PIECE + 77 };
+	static const size_t lengths[] = { 0, 1, PIECE - 1, PIECE, 4 * PIECE, BYTES };
+	static const size_t steps[] = { 1000, PIECE, PIECE + 1, 3 * PIECE - 5, BYTES };
+	static char bytes[BYTES];
+	(void)state;
+
+	for (size_t i = 0; i < BYTES; i++)
+		bytes[i] = (char)(i * i >> 3);
+	for (size_t l = 0; l < ARRAY_LEN(lengths); l++)
+		for (size_t k = 0; k < ARRAY_LEN(steps); k++) {
+			AUTO_BUF struct buf sums = buf_init(BYTES);
+			uint8_t sum[SHA256_BYTES], want[SHA256_BYTES];
+			struct archive_sum s;
+			for (size_t at = 0; at < lengths[l]; at += PIECE) {
+				size_t left = lengths[l] - at;
+				sha256(str_n(bytes + at, left < PIECE ? left : PIECE), sum);
+				buf_put(&sums, sum, sizeof sum);
+			}
+			sha256(buf_str(&sums), want);
+			archive_sum_init(&s);
+			for (size_t at = 0; at < lengths[l]; at += steps[k]) {
+				size_t left = lengths[l] - at;
+				archive_sum_add(
+					&s, str_n(bytes + at, left < steps[k] ? left : steps[k]));
+			}
+			archive_sum_end(&s, sum);
+			assert_memory_equal(sum, want, sizeof want);
+		}
+}
+
 static void a_name_that_is_too_long_fails(void **state)
 {
 	(void)state;
@@ -485,6 +518,7 @@ int main(void)
 		cmocka_unit_test(each_class_replaces_its_own_and_leaves_the_rest),
 		cmocka_unit_test(what_is_not_known_is_left_out),
 		cmocka_unit_test(an_archive_is_read_as_it_was_written_and_no_other_way),
+		cmocka_unit_test(the_sum_is_that_of_the_pieces_sums),
 		cmocka_unit_test(a_name_that_is_too_long_fails),
 		cmocka_unit_test(a_proof_claims_no_more_records_than_lines),
 		cmocka_unit_test(targets_that_nobody_knows_are_refused),
