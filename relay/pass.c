@@ -27,7 +27,8 @@ enum {
 	LANES_MAX = 100000,
 	RESULT_BYTES = sizeof((struct rpc_result *)0)->message,
 	FIELD_NODE_NAME = 1,  /* of all three answers */
-	MAP_FOLLOW = 3,       /* of GetServiceMapRequest */
+	MAP_UNTIL = 2,        /* of GetServiceMapRequest */
+	MAP_FOLLOW = 3,       /* the same */
 	MAP_COMPLETE = 3,     /* of GetServiceMapResponse */
 	COVERAGE_RECORDS = 7, /* of GetCoverageResponse … */
 	COVERAGE_BYTES = 8,
@@ -75,6 +76,7 @@ struct pass {
 	size_t count, cap;
 	struct rpc_fan_event *inbox; /* taken, not looked at yet */
 	bool follow, has_completed;
+	struct wall_ns until; /* of a follower; UINT64_MAX: it has no end */
 	/* Of a map: a node has told of its own; and why others have not. */
 	bool has_spoken;
 	struct reason reason;
@@ -330,14 +332,27 @@ static bool take_events(struct pass *p, struct rpc_call *call, struct mono_ns no
 
 /* ---- the stream */
 
+/* Who follows waits for those that are away, and for new ones; up to the end of what was asked for. */
+static bool goes_on(const struct pass *p)
+{
+	return p->follow && (p->until.v == UINT64_MAX || wall_now().v <= p->until.v);
+}
+
 static bool is_over(const struct pass *p)
 {
-	bool over = !p->inbox;
+	bool waits = goes_on(p);
+	size_t ended = 0;
 
-	for (size_t i = 0; over && i < p->count; i++)
-		over = p->lanes[i]->state == LANE_ENDED ||
-		       (p->lanes[i]->state == LANE_LOST && !p->follow);
-	return over;
+	if (p->inbox)
+		return false;
+	for (size_t i = 0; i < p->count; i++) {
+		enum lane_state state = p->lanes[i]->state;
+		if (state != LANE_ENDED && (state != LANE_LOST || waits))
+			return false;
+		ended += state == LANE_ENDED;
+	}
+	/* Nodes end by themselves what has an end, by their own clocks. */
+	return !waits || (ended && p->until.v != UINT64_MAX);
 }
 
 static bool all_complete(const struct pass *p)
@@ -374,7 +389,7 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 	struct err e;
 
 	bool changed = peers_generation(p->api->config.peers) != p->generation;
-	if (p->follow && (changed || now.v >= p->rejoin_at.v)) {
+	if ((changed || now.v >= p->rejoin_at.v) && goes_on(p)) {
 		p->rejoin_at.v = now.v + REJOIN_NS;
 		(void)!look_for_peers(p, now, &e); /* no memory now: again in a moment */
 	}
@@ -392,13 +407,29 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 		p->has_completed = rpc_call_send(call, buf_str(&p->message));
 		return RPC_MORE;
 	}
-	if (!is_over(p) || p->follow)
+	if (!is_over(p))
 		return RPC_IDLE;
 	rpc_call_end(call, RPC_OK, "%s", "");
 	return RPC_ENDED;
 }
 
 static const struct rpc_stream_ops ops = { fill, done };
+
+/* A google.protobuf.Timestamp; one that is none is no end. */
+static struct wall_ns end_of(struct str message)
+{
+	struct wire_reader fields = wire_reader_of(message);
+	struct timestamp t = { 0 };
+	struct wall_ns end;
+	struct wire_field f;
+
+	while (wire_next(&fields, &f))
+		if (f.number == 1 && f.type == WIRE_VARINT)
+			t.s = (int64_t)f.value;
+		else if (f.number == 2 && f.type == WIRE_VARINT)
+			t.ns = (int32_t)f.value;
+	return timestamp_to_wall(t, &end) ? end : (struct wall_ns){ UINT64_MAX };
+}
 
 static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct str request,
 			     struct err *e)
@@ -412,9 +443,12 @@ static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct
 	p->suspect_at.v = now.v + p->api->config.drain_ns;
 	p->rejoin_at.v = now.v + REJOIN_NS;
 	buf_str_put(&p->request, request);
+	p->until.v = UINT64_MAX;
 	while (wire_next(&fields, &f))
 		if (p->passage->is_map && f.number == MAP_FOLLOW && f.type == WIRE_VARINT)
 			p->follow = f.value != 0;
+		else if (p->passage->is_map && f.number == MAP_UNTIL && f.type == WIRE_LEN)
+			p->until = end_of(f.bytes);
 	if (fields.bad)
 		return err_set(e, ERR_INVALID, "the request is no protobuf");
 	if (p->request.failed)

@@ -204,6 +204,25 @@ def test_a_map_that_is_followed_goes_on_when_a_node_comes_back():
     assert got == [('f', [1], False), ('the-relay', [], True), ('f', [2], False)]
 
 
+def test_a_map_that_is_followed_up_to_an_end_ends_when_every_node_has_told_all():
+    """The end is far away by this clock: nodes end by theirs."""
+    a, b = (speaker(MAP, Map(node_name=n, snapshot_complete=True)) for n in 'ab')
+    with a, b, relayed(a=a, b=b) as relay, relay.client(fast=False) as client:
+        relay.wait_states(a=CONNECTED, b=CONNECTED)
+        got = list(client.call('tycho.v1.History', 'GetServiceMap', follow=True, until={'seconds': 4000000000}, timeout=60))
+    assert sorted(m.node_name for m in got) == ['a', 'b', 'the-relay']
+    assert len(a.asked) == len(b.asked) == 1
+
+
+def test_a_map_that_is_followed_up_to_an_end_that_has_passed_waits_for_nobody_who_is_away():
+    a, b = speaker(MAP, Map(node_name='a', snapshot_complete=True)), speaker(MAP, then=(grpc.StatusCode.UNAVAILABLE, 'restarting'))
+    with a, b, Relay(peers=['a=' + a.address, 'b=' + b.address, 'gone=127.0.0.1:1']) as relay, relay.client(fast=False) as client:
+        relay.wait_states(a=CONNECTED, b=CONNECTED, gone=UNAVAILABLE)
+        got = list(client.call('tycho.v1.History', 'GetServiceMap', follow=True, until={'seconds': 1}, timeout=60))
+    assert [(m.node_name, m.snapshot_complete) for m in got] == [('a', False), ('the-relay', True)]
+    assert len(b.asked) == 1
+
+
 @pytest.mark.parametrize('service, method', [('History', 'GetCoverage'), ('History', 'GetServiceMap'), ('Evidence', 'Export')])
 def test_a_request_that_is_no_message_is_refused(service, method):
     with Relay(peers=['gone=127.0.0.1:1']) as relay, relay.client() as client:
