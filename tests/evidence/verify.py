@@ -141,14 +141,19 @@ def check_node(node, scope, files):
     since, until = (said.get(m, other).rstrip("Z") for m, other in (("since", ""), ("until", "~")))
     check(all(g in said["gaps"] for g in gaps if g["to"].rstrip("Z") >= since and g["from"].rstrip("Z") <= until), "a gap is hidden")
 
-def verify(data):
+def verify(path):
+    with open(path, "rb") as f:
+        data = f.read()
     tar = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
         names, files = archive.getnames(), {m.name: archive.extractfile(m).read() for m in archive}
     manifest = json.loads(files["manifest.json"])
     check(manifest["tycho"] == "evidence" and manifest["format"] == 4, "another format")
-    sum = H(*(H(data[:-40][at:at + 16384]) for at in range(0, len(data) - 40, 16384)))
-    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + sum, "the sum at the end")
+    total = H(*(H(data[:-40][at:at + 16384]) for at in range(0, len(data) - 40, 16384)))
+    check(data[-40:] == bytes.fromhex("5e2a4d1820000000") + total, "the sum at the end")
+    listed = subprocess.run(["zstd", "-lv", path], capture_output=True, check=True, text=True).stdout
+    frames = 2 + sum(len(n["chunks"]) for n in manifest["nodes"])
+    check("# Zstandard Frames: %d\n# Skippable Frames: 1\n" % frames in listed, "frames that do not belong there")
     dirs, numbers = [n["dir"] for n in manifest["nodes"]], [int(n["dir"].partition("/")[2]) for n in manifest["nodes"]]
     check(numbers and 0 < numbers[0] and sorted({*numbers}) == numbers and dirs == ["nodes/%d" % n for n in numbers] and
           len({n["name"] for n in manifest["nodes"]}) == len(numbers), "nodes: none, twice, or not in folders of their own")
@@ -163,7 +168,7 @@ def verify(data):
 
 for path in sys.argv[2:]:
     try:
-        verify(open(path, "rb").read())
+        verify(path)
         print("ok", path, sep="\t")
     except Exception as e:  # whatever a lie makes the parsers say, it is a no
         print("bad", path, repr(e), sep="\t")
