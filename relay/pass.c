@@ -415,20 +415,15 @@ static enum rpc_fill fill(struct rpc_call *call, void *state)
 
 static const struct rpc_stream_ops ops = { fill, done };
 
-/* A google.protobuf.Timestamp; one that is none is no end. */
+/* A time that is none is no end. */
 static struct wall_ns end_of(struct str message)
 {
-	struct wire_reader fields = wire_reader_of(message);
 	struct timestamp t = { 0 };
 	struct wall_ns end;
-	struct wire_field f;
 
-	while (wire_next(&fields, &f))
-		if (f.number == 1 && f.type == WIRE_VARINT)
-			t.s = (int64_t)f.value;
-		else if (f.number == 2 && f.type == WIRE_VARINT)
-			t.ns = (int32_t)f.value;
-	return timestamp_to_wall(t, &end) ? end : (struct wall_ns){ UINT64_MAX };
+	return wire_timestamp(message, &t) && timestamp_to_wall(t, &end)
+		       ? end
+		       : (struct wall_ns){ UINT64_MAX };
 }
 
 static enum err_code prepare(struct pass *p, const struct rpc_call *call, struct str request,

@@ -24,7 +24,7 @@ AUTO_DEFINE(struct leaf_hasher, leaf_hasher_free);
  * last leaf. */
 void leaf_begin(struct leaf_hasher *h, const struct chain_secret *const secrets[CHAIN_PARTS_]);
 /* Where the next record's core may be put, with room for LEAF_CORE_BYTES: leaf_add need not copy it
- * then. */
+ * then. Good until the next leaf_add or leaf_flush. */
 enum { LEAF_CORE_BYTES = 832 };
 char *leaf_core(struct leaf_hasher *h);
 /* The leaf of a record comes to *@to, at leaf_flush at the latest. @parts are borrowed for the

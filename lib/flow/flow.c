@@ -123,16 +123,9 @@ bool flow_time(const struct flow *f, struct timestamp *ret)
 	}
 	struct timestamp t = { 0 };
 	struct wire_reader r = ext_reader(f);
-	for (struct wire_field x; wire_next(&r, &x);) {
-		if (x.number != FLOW_FIELD_TIME || x.type != WIRE_LEN)
-			continue;
-		struct wire_reader sub = wire_reader_of(x.bytes);
-		for (struct wire_field y; wire_next(&sub, &y);)
-			if (y.type == WIRE_VARINT && y.number == 1)
-				t.s = (int64_t)y.value;
-			else if (y.type == WIRE_VARINT && y.number == 2)
-				t.ns = (int32_t)(uint32_t)y.value;
-	}
+	for (struct wire_field x; wire_next(&r, &x);)
+		if (x.number == FLOW_FIELD_TIME && x.type == WIRE_LEN)
+			(void)wire_timestamp(x.bytes, &t);
 	*ret = t;
 	return true;
 }

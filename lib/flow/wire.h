@@ -145,6 +145,19 @@ bool wire_next_varint(struct wire_reader *r, uint64_t *ret);
 /* First occurrence of LEN field @number in @message; false if there is none. */
 bool wire_find(struct str message, uint32_t number, struct str *ret);
 
+/* A google.protobuf.Timestamp: members that are there take the place of @t's. False: it is malformed. */
+static inline bool wire_timestamp(struct str message, struct timestamp *t)
+{
+	struct wire_reader r = wire_reader_of(message);
+
+	for (struct wire_field f; wire_next(&r, &f);)
+		if (f.type == WIRE_VARINT && f.number == 1)
+			t->s = (int64_t)f.value;
+		else if (f.type == WIRE_VARINT && f.number == 2)
+			t->ns = (int32_t)(uint32_t)f.value;
+	return !r.bad;
+}
+
 void wire_put_varint_slow_(struct buf *b, uint64_t v);
 static inline void wire_put_varint(struct buf *b, uint64_t v)
 {

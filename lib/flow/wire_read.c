@@ -23,18 +23,6 @@ static void set_bit(struct flow *f, uint32_t bit, bool on)
 	f->bits = on ? f->bits | bit : f->bits & ~bit;
 }
 
-static bool read_timestamp(struct str s, struct timestamp *t)
-{
-	struct wire_reader r = wire_reader_of(s);
-
-	for (struct wire_field f; wire_next(&r, &f);)
-		if (f.type == WIRE_VARINT && f.number == 1)
-			t->s = (int64_t)f.value;
-		else if (f.type == WIRE_VARINT && f.number == 2)
-			t->ns = (int32_t)(uint32_t)f.value;
-	return !r.bad;
-}
-
 static void set_time(struct flow *f, struct timestamp t)
 {
 	bool fits = t.ns < (int32_t)NS_PER_S && timestamp_to_wall(t, &f->time);
@@ -469,7 +457,7 @@ static bool read_bytes_field(struct flow *f, const struct wire_field *x, struct 
 
 	switch (x->number) {
 	case FLOW_FIELD_TIME:
-		if (!read_timestamp(x->bytes, time))
+		if (!wire_timestamp(x->bytes, time))
 			return false;
 		set_time(f, *time);
 		return true;
@@ -592,7 +580,7 @@ enum err_code flow_response_split(struct str message, struct flow_response *ret,
 			out.node_name = x.bytes;
 		} else if (x.number == RESPONSE_FIELD_TIME) {
 			out.has_time = true;
-			ok = read_timestamp(x.bytes, &out.time);
+			ok = wire_timestamp(x.bytes, &out.time);
 		}
 	}
 	if (!ok || r.bad)

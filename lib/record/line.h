@@ -39,7 +39,7 @@ struct line_record {
 /* The line at the front of @text. False: it says no record. */
 bool line_parse(struct line_parser *r, struct str text, struct line_record *ret);
 /* The same. Where the core is to be copied to next, it is put at once, at @core, if it fits well into
- * @core_bytes: *@ret tells where it is. */
+ * @core_bytes, any of which may be written: *@ret tells where it is. */
 bool line_parse_to(struct line_parser *r, struct str text, char *core, size_t core_bytes,
 		   struct line_record *ret);
 /* The same, for tests: without what is remembered. */
